@@ -1,0 +1,7 @@
+"""``python -m paddock``."""
+
+import sys
+
+from paddock.cli import main
+
+sys.exit(main())
