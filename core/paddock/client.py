@@ -333,7 +333,7 @@ class EnvClient(Generic[ObservationT, StateT]):
     def _result(self, data: dict[str, Any]) -> StepResult[ObservationT]:
         observation: Any = data.get("observation", {})
         reward, done = data.get("reward"), bool(data.get("done"))
-        metadata = data.get("metadata") or observation.get("metadata") or {}
+        metadata: dict[str, Any] = data.get("metadata") or observation.get("metadata", {})
         if self.spec is not None:
             model: type[Observation] = self.spec.observation
             observation = model.model_validate({**observation, "reward": reward, "done": done})

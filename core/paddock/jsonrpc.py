@@ -1,7 +1,7 @@
 """The frames of ``/mcp``: JSON-RPC 2.0 requests and responses, without any I/O."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,7 +59,7 @@ def parse(body: bytes | str) -> Request:
         raise RpcError(PARSE_ERROR, f"Parse error: {exc}") from None
     if not isinstance(value, dict):
         raise RpcError(PARSE_ERROR, "Parse error: a request is a JSON object, not a batch")
-    return validate(value)  # pyright: ignore[reportUnknownArgumentType]
+    return validate(cast("dict[str, Any]", value))
 
 
 def validate(value: dict[str, Any]) -> Request:

@@ -207,7 +207,7 @@ class SessionManager:
         return lease
 
     def detach(self, lease: Lease) -> None:
-        """Let go of a session whose connection is gone. It ends, unless its client may come back."""
+        """Let go of a session whose connection is gone: it ends, or its client may come back."""
         lease.on_end = None
         if self._leases.get(lease.session.id) is not lease:
             return  # it has ended already
@@ -254,8 +254,7 @@ class SessionManager:
         for event in self._waiting:
             event.set()
         with anyio.move_on_after(limit_s):
-            while any(lease.session.turn.running for lease in self._leases.values()):
-                await anyio.sleep(0.02)
+            await self.watchdog.quiet()
 
     # -- counting ---------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ envelope when there is any.
 
 import functools
 import json
-import operator
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
@@ -123,13 +122,13 @@ class Codec:
         self._by_name: dict[str, type[BaseModel]] = {tool_name(m): m for m in self.actions}
         self._by_name |= {"call_tool": CallTool, "list_tools": ListTools, "evaluate": Evaluate}
         self._default = tool_name(self.actions[0])
-        tagged = Annotated[_union(self._by_name.values()), Field(discriminator="type")]
+        tagged = _union(self._by_name.values(), Field(discriminator="type"))
         # The default action comes first: its `type` may be missing, which no tagged union allows.
-        data = Annotated[_union((self.actions[0], tagged)), Field(union_mode="left_to_right")]
-        step = create_model("StepMessage", __base__=StepMessage, data=data)
+        data = _union((self.actions[0], tagged), Field(union_mode="left_to_right"))
+        step = create_model("StepMessage", __base__=StepMessage, data=(data, ...))
         frames = (step, ResetMessage, StateMessage, CloseMessage, McpMessage)
         self._frames: TypeAdapter[ClientMessage] = TypeAdapter(
-            Annotated[_union(frames), Field(discriminator="type")]
+            _union(frames, Field(discriminator="type"))
         )
 
     def read(self, text: str | bytes) -> ClientMessage:
@@ -212,18 +211,16 @@ class Codec:
         try:
             body = observation.__pydantic_serializer__.to_json(observation, exclude=_LIFTED)
             reward = observation.reward
-            parts = [
-                f'{{"observation":{body.decode()},"reward":'
-                f"{'null' if reward is None else to_json(reward).decode()},"
-                f'"done":{"true" if observation.done else "false"}'
-            ]
+            number = "null" if reward is None else _json(reward)
+            over = "true" if observation.done else "false"
+            text = f'{{"observation":{body.decode()},"reward":{number},"done":{over}'
             if observation.metadata:
-                parts.append(f',"metadata":{to_json(observation.metadata).decode()}')
+                text += f',"metadata":{_json(observation.metadata)}'
             elif metadata:
-                parts.append(',"metadata":null')
+                text += ',"metadata":null'
         except PydanticSerializationError as exc:
             raise StepFailed(f"the environment's observation is not JSON: {exc}") from exc
-        return self._bounded("".join(parts) + "}")
+        return self._bounded(text + "}")
 
     def write_state(self, state: State) -> str:
         """Write a state frame. Raises as `write_observation` does."""
@@ -238,12 +235,13 @@ class Codec:
 
     def write_mcp(self, response: dict[str, Any]) -> str:
         """Write the answer to an ``mcp`` frame: a JSON-RPC response."""
-        return f'{{"type":"mcp","data":{self._bounded(to_json(response).decode())}}}'
+        return f'{{"type":"mcp","data":{self._bounded(_json(response))}}}'
 
     @staticmethod
     def write_error(error: EnvError) -> str:
         """Write an error frame."""
-        return f'{{"type":"error","data":{to_json(error_data(error)).decode()}}}'
+        # Not pydantic's writer: a message may quote lone surrogates, which only escapes can carry.
+        return json.dumps({"type": "error", "data": error_data(error)}, default=repr)
 
     def _bounded(self, text: str) -> str:
         # Characters first: counting bytes costs a copy, and one character is at most 4 bytes.
@@ -275,6 +273,11 @@ def explain(errors: Iterable[dict[str, Any]]) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in errors)
 
 
+def _json(value: Any) -> str:
+    """Write JSON; a number that JSON has no word for becomes null, as in pydantic's models."""
+    return to_json(value, inf_nan_mode="null").decode()
+
+
 def _short(value: Any) -> Any:
     """Return a JSON-safe value to echo: bad input may be huge, or hold lone surrogates."""
     text = to_json(value, fallback=repr, inf_nan_mode="strings") if _encodable(value) else b""
@@ -292,6 +295,7 @@ def _encodable(value: Any) -> bool:
     return True
 
 
-def _union(types: Iterable[Any]) -> Any:
-    """Return the union of types that are only known at run time."""
-    return functools.reduce(operator.or_, types)
+def _union(types: Iterable[Any], how: Any) -> Any:
+    """Return the annotated union of types that are only known at run time."""
+    union: Any = functools.reduce(lambda a, b: a | b, types)
+    return Annotated[union, how]

@@ -58,7 +58,7 @@ class Session:
     def __init__(
         self,
         *,
-        id: str,  # noqa: A002 - the field's name for it everywhere
+        id: str,
         spec: EnvSpec,
         codec: Codec,
         env: AnyEnvironment,
@@ -206,9 +206,10 @@ class Session:
         return state
 
     async def _judge(self) -> Observation:
-        if self._verdict is None:
-            self._verdict = await self._env.evaluate()
-        return self._verdict
+        verdict = self._verdict
+        if verdict is None:
+            verdict = self._verdict = await self._env.evaluate()
+        return verdict
 
     async def _list_tools(self) -> ToolList:
         self._step_count += 1

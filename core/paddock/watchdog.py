@@ -114,6 +114,11 @@ class Watchdog:
         """Watch a turn no more."""
         self._turns.discard(turn)
 
+    async def quiet(self) -> None:
+        """Wait until no turn is in progress."""
+        while self._turns:  # noqa: ASYNC110 - an event would cost every step a check
+            await anyio.sleep(PERIOD_S / 2)
+
     async def run(self) -> None:
         """Watch until cancelled."""
         loop = asyncio.get_running_loop()

@@ -1,6 +1,7 @@
 """``paddock serve``: serve an environment."""
 
 import argparse
+from typing import Any
 
 from paddock.catalog import Catalog
 from paddock.server.run import serve
@@ -43,9 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
-    options = vars(args)
     names = Settings.__dataclass_fields__
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items() if k in names}
+    given: dict[str, Any] = {k: v for k, v in vars(args).items() if k in names}
+    for several in ("allowed_origins", "allowed_hosts"):
+        given[several] = tuple(given[several]) if given[several] else None
     return serve(
         Catalog()[args.env],
         Settings.from_environment(**given),

@@ -47,7 +47,6 @@ class LocalProvider:
         """
         ours, theirs = socket.socketpair()
         with ours, theirs, tempfile.TemporaryFile() as log:
-            # `-I`-less on purpose: an environment may live in the current folder.
             command = [sys.executable, "-m", "paddock", "serve", spec.source or spec.name]
             command += ["--host", "127.0.0.1", "--port", "0"]
             command += ["--control-fd", str(theirs.fileno()), *self.options]
@@ -58,6 +57,7 @@ class LocalProvider:
                 stderr=log,
                 env={**os.environ, **self.env},
                 pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for this process; the server is told to stop
             )
             try:
                 theirs.close()

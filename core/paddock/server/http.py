@@ -8,7 +8,7 @@ session, as with OpenEnv, so that ``/reset`` and then ``/step`` are two unrelate
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.responses import PlainTextResponse, Response
 
 from paddock.catalog import EnvSpec
@@ -192,8 +192,6 @@ def action_schema(spec: EnvSpec) -> dict[str, Any]:
     Its title is never one of the three by which trainers recognise OpenEnv's generic MCP actions
     (``Action``, ``CallToolAction``, ``ListToolsAction``).
     """
-    from pydantic import TypeAdapter  # noqa: PLC0415
-
     schema = TypeAdapter(spec.action).json_schema()
     # A union's default action may leave `type` out, so exactly-one-of would be wrong.
     if "oneOf" in schema:

@@ -6,7 +6,7 @@ the step's deadline, and can end the episode. Without a session, over HTTP, it g
 one.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import to_json
 from starlette.requests import Request
@@ -36,7 +36,7 @@ async def answer_request(manager: SessionManager, request: Request) -> Response:
         answer = jsonrpc.error(rpc_id, exc)
     except EnvError as exc:
         answer = jsonrpc.error(rpc_id, jsonrpc.from_env_error(exc))
-    return Response(to_json(answer), media_type="application/json")
+    return Response(_text(answer), media_type="application/json")
 
 
 async def _over_http(manager: SessionManager, request: Request, rpc: jsonrpc.Request) -> Any:
@@ -101,10 +101,10 @@ async def _in_conversation(rpc: jsonrpc.Request, session: Session) -> Any:
 
 
 async def _call(session: Session, params: dict[str, Any]) -> dict[str, Any]:
-    arguments = params.get("arguments") or {}
+    arguments: Any = params.get("arguments") or {}
     if not isinstance(arguments, dict):
         raise RpcError(jsonrpc.INVALID_PARAMS, "Invalid params - 'arguments' is an object")
-    action = session.tool_action(_tool_name(params), arguments)  # pyright: ignore[reportUnknownArgumentType]
+    action = session.tool_action(_tool_name(params), cast("dict[str, Any]", arguments))
     return tool_result(await session.step(action))
 
 
@@ -157,4 +157,4 @@ class McpDialect:
 
 
 def _text(answer: dict[str, Any]) -> str:
-    return to_json(answer).decode()
+    return to_json(answer, inf_nan_mode="null").decode()

@@ -175,7 +175,8 @@ class Connection:
             self._tasks.start_soon(self._read, name="read /ws")
 
     async def _read(self) -> None:
-        assert self._inbox is not None and self._tasks is not None
+        assert self._inbox is not None
+        assert self._tasks is not None
         while True:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":

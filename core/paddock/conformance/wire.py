@@ -1,0 +1,218 @@
+"""How the suite talks to a server: raw JSON over HTTP and WebSocket, every wait bounded."""
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+__all__ = ["MIB", "SILENCE_S", "Server", "Socket", "parse"]
+
+Frame = dict[str, Any]
+
+MIB = 1 << 20
+SILENCE_S = 0.3
+"""How long to listen for what must not come."""
+FREEING_S = 5.0
+"""How long a place may take to become free after its connection closed."""
+
+
+def parse(text: str | bytes) -> Any:
+    """Read JSON as strict parsers do: without NaN and Infinity."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError as exc:
+        raise AssertionError(f"not JSON: {exc}: {text[:200]!r}") from None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+class Server:
+    """The server under test.
+
+    Args:
+        url: ``http(s)://``, with a path prefix if there is one.
+        token: Bearer token.
+        timeout_s: How long to wait for an answer.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._timeout_s = timeout_s
+        self._late = 0
+        self._local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+        self.http = self.client(self.headers)
+
+    def client(self, headers: Mapping[str, str]) -> httpx.Client:
+        """Return an HTTP client; its paths continue the URL."""
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=self._timeout_s, trust_env=not self._local
+        )
+
+    @property
+    def timeout_s(self) -> float:
+        """How long to wait for an answer; not long any more once the server proved to hang."""
+        return self._timeout_s if self._late < 3 else min(2.0, self._timeout_s)
+
+    def late(self) -> None:
+        """Take note that an answer did not come in time."""
+        self._late += 1
+
+    def connect(
+        self, path: str = "/ws", *, headers: Mapping[str, str] | None = None
+    ) -> "Socket":
+        """Open a WebSocket connection. Nothing is sent."""
+        try:
+            connection = connect(
+                "ws" + self.url.removeprefix("http") + path,
+                additional_headers={**self.headers, **(headers or {})},
+                open_timeout=self.timeout_s,
+                close_timeout=2,
+                max_size=None,
+                compression=None,
+                proxy=None if self._local else True,
+            )
+        except InvalidStatus as exc:
+            status = exc.response.status_code
+            raise AssertionError(f"{path}: the handshake was refused with HTTP {status}") from None
+        except (OSError, InvalidHandshake) as exc:
+            raise AssertionError(f"{path}: no WebSocket connection: {exc!r}") from None
+        return Socket(connection, self)
+
+    def open(
+        self,
+        path: str = "/ws",
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience_s: float = FREEING_S,
+    ) -> "Socket":
+        """Connect and make sure that there is a session behind the connection.
+
+        A server that holds one session may need a moment to notice that the last one is over, so
+        a refusal for lack of capacity is tried again; after that the refused connection comes back.
+        """
+        deadline = time.monotonic() + patience_s
+        while True:
+            connection = self.connect(path, headers=headers)
+            connection.refusal = None
+            answer = connection.ask({"type": "state"})
+            if answer["data"].get("code") != "CAPACITY_REACHED":
+                return connection
+            connection.refusal = answer
+            if time.monotonic() >= deadline:
+                return connection
+            connection.close()
+            time.sleep(0.1)
+
+    def rpc(self, method: str, request_id: str | int = 1, **params: Any) -> Frame:
+        """Send a JSON-RPC request to ``POST /mcp`` and return the response."""
+        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+        return self.post_mcp(json.dumps(request))
+
+    def post_mcp(self, body: str | bytes) -> Frame:
+        """Send a body to ``POST /mcp`` and return the JSON-RPC response."""
+        answer = self.http.post("/mcp", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 200, f"HTTP {answer.status_code}: {answer.text[:200]}"
+        response = parse(answer.content)
+        assert response.get("jsonrpc") == "2.0", f"not JSON-RPC: {response}"
+        return response
+
+
+class Socket:
+    """A WebSocket connection to the server under test.
+
+    Attributes:
+        refusal: The frame with which the server refused it for lack of capacity, if it did.
+        size: Bytes of the last frame that was received.
+    """
+
+    def __init__(self, connection: ClientConnection, server: Server) -> None:
+        self.refusal: Frame | None = None
+        self.size = 0
+        self._connection = connection
+        self._server = server
+
+    def send(self, frame: Frame | str | bytes) -> None:
+        """Send a frame: JSON, or text or bytes as they are."""
+        text = json.dumps(frame) if isinstance(frame, dict) else frame
+        # Where the server has closed the connection, its reason may still wait to be received.
+        with suppress(ConnectionClosed):
+            self._connection.send(text)
+
+    def receive(self, timeout_s: float | None = None) -> Frame:
+        """Return the next frame."""
+        limit = self._server.timeout_s if timeout_s is None else timeout_s
+        try:
+            text = self._connection.recv(limit)
+        except TimeoutError:
+            self._server.late()
+            raise AssertionError(f"no answer within {limit:g} s") from None
+        except ConnectionClosed as exc:
+            code = _code(exc)
+            raise AssertionError(f"no answer: the server closed the connection ({code})") from None
+        self.size = len(text.encode() if isinstance(text, str) else text)
+        assert isinstance(text, str), "the answer is a binary frame"
+        frame = parse(text)
+        assert isinstance(frame, dict), f"a frame is an object: {text[:200]}"
+        return frame  # pyright: ignore[reportUnknownVariableType]
+
+    def ask(self, frame: Frame | str | bytes) -> Frame:
+        """Send a frame of ``/ws`` and return the answer: an object with a type and data."""
+        self.send(frame)
+        answer = self.receive()
+        assert isinstance(answer.get("type"), str), f"the answer has no type: {answer}"
+        assert isinstance(answer.get("data"), dict), f"the answer has no data: {answer}"
+        return answer
+
+    def rest(self) -> tuple[list[Frame], int | None]:
+        """Return the frames until the connection closes, and its close code."""
+        frames: list[Frame] = []
+        deadline = time.monotonic() + self._server.timeout_s
+        while True:
+            try:
+                text = self._connection.recv(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                self._server.late()
+                raise AssertionError("the server did not close the connection") from None
+            except ConnectionClosed as exc:
+                return frames, _code(exc)
+            frames.append(parse(text))
+
+    def unasked(self) -> list[Frame]:
+        """Return the frames that come although nothing was asked."""
+        frames: list[Frame] = []
+        try:
+            while True:
+                frames.append(parse(self._connection.recv(SILENCE_S)))
+        except (TimeoutError, ConnectionClosed):
+            return frames
+
+    def close(self) -> None:
+        """Say good-bye and wait until the server has let go of the session."""
+        try:
+            self._connection.send('{"type": "close"}')
+            deadline = time.monotonic() + FREEING_S
+            while time.monotonic() < deadline:
+                self._connection.recv(FREEING_S)
+        except (ConnectionClosed, TimeoutError):
+            pass
+        finally:
+            self._connection.close()
+
+    def vanish(self) -> None:
+        """Break the connection without a word, as a client that crashed does."""
+        self._connection.socket.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
+
+
+def _code(exc: ConnectionClosed) -> int | None:
+    return None if exc.rcvd is None else exc.rcvd.code
