@@ -43,6 +43,8 @@ __all__ = [
     "error_data",
     "explain",
     "invalid",
+    "short",
+    "write_response",
 ]
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -158,7 +160,8 @@ class Codec:
         model = _FRAMES.get(name) if isinstance(name, str) else None
         if model is None:
             known = ", ".join(_FRAMES)
-            raise UnknownMessageType(f"Unknown message type: {name} (known types: {known})")
+            shown = str(name)[:_ECHO_LIMIT]
+            raise UnknownMessageType(f"Unknown message type: {shown} (known types: {known})")
         try:
             message = model.model_validate(frame)
         except ValidationError as exc:
@@ -235,7 +238,7 @@ class Codec:
 
     def write_mcp(self, response: dict[str, Any]) -> str:
         """Write the answer to an ``mcp`` frame: a JSON-RPC response."""
-        return f'{{"type":"mcp","data":{self._bounded(_json(response))}}}'
+        return f'{{"type":"mcp","data":{self._bounded(write_response(response))}}}'
 
     @staticmethod
     def write_error(error: EnvError) -> str:
@@ -264,7 +267,7 @@ def invalid(exc: ValidationError) -> InvalidMessage:
     """Turn pydantic's findings into the error that goes to the client."""
     errors = json.loads(exc.json(include_input=False))
     for shown, error in zip(errors, exc.errors(include_url=False), strict=True):
-        shown["input"] = _short(error["input"])
+        shown["input"] = short(error["input"])
     return InvalidMessage(f"Invalid message: {explain(errors)}", errors=errors)
 
 
@@ -273,12 +276,20 @@ def explain(errors: Iterable[dict[str, Any]]) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in errors)
 
 
+def write_response(response: dict[str, Any]) -> str:
+    """Write a JSON-RPC response, whatever it quotes of its request."""
+    try:
+        return _json(response)
+    except PydanticSerializationError:  # a lone surrogate, which only an escape can carry
+        return json.dumps(response, default=repr)
+
+
 def _json(value: Any) -> str:
     """Write JSON; a number that JSON has no word for becomes null, as in pydantic's models."""
     return to_json(value, inf_nan_mode="null").decode()
 
 
-def _short(value: Any) -> Any:
+def short(value: Any) -> Any:
     """Return a JSON-safe value to echo: bad input may be huge, or hold lone surrogates."""
     text = to_json(value, fallback=repr, inf_nan_mode="strings") if _encodable(value) else b""
     if text and len(text) <= _ECHO_LIMIT:

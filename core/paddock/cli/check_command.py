@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", default=os.environ.get("PADDOCK_TOKEN"),
                         help="bearer token (PADDOCK_TOKEN)")  # fmt: skip
     parser.add_argument("--action", metavar="JSON",
-                        help="an action to step with, if none can be made from the schema")  # fmt: skip
+                        help="an action to step with (made from the schema)")  # fmt: skip
     parser.add_argument("--slow-action", metavar="JSON",
-                        help="an action that takes 5 s or more, to test what happens meanwhile")  # fmt: skip
+                        help="one that takes 5 s or more, to see what goes on then")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S",
                         help="how long to wait for an answer (%(default)g)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE",

@@ -35,8 +35,9 @@ def env_url(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def server(env_url: str, pytestconfig: pytest.Config) -> Iterator[Server]:
     """The server under test."""
-    token = pytestconfig.getoption("env_token")
-    server = Server(env_url, token=token, timeout_s=pytestconfig.getoption("env_timeout"))
+    token: str | None = pytestconfig.getoption("env_token")
+    timeout_s = float(pytestconfig.getoption("env_timeout") or 60)
+    server = Server(env_url, token=token, timeout_s=timeout_s)
     with server.http:
         yield server
 
@@ -98,11 +99,17 @@ def connect(server: Server) -> Iterator[Open]:
 
 
 @pytest.fixture
-def ws(simulation: None, open_socket: Open) -> Socket:
-    """A connection to ``/ws`` with a session behind it, not reset yet."""
+def any_ws(open_socket: Open) -> Socket:
+    """A connection to ``/ws`` with a session behind it, in any mode."""
     socket = open_socket()
     assert socket.refusal is None, f"no session to test with: {socket.refusal}"
     return socket
+
+
+@pytest.fixture
+def ws(simulation: None, any_ws: Socket) -> Socket:
+    """A connection to ``/ws`` that takes reset, step and state; it was not reset yet."""
+    return any_ws
 
 
 @pytest.fixture

@@ -48,8 +48,7 @@ def state(frame: Frame) -> Frame:
 
 def error(frame: Frame, code: str | None = None) -> Frame:
     """Expect an error frame, of a code if one is given, and return its data."""
-    wanted = f"{code} error" if code else "error"
-    assert frame["type"] == "error", f"expected an {wanted}, got {_short(frame)}"
+    assert frame["type"] == "error", f"expected {code or 'an error'}, got {_short(frame)}"
     data: Frame = frame["data"]
     assert isinstance(data.get("message"), str), f"the error has no message: {_short(data)}"
     assert isinstance(data.get("code"), str), f"the error has no code: {_short(data)}"

@@ -73,8 +73,8 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take note of an outcome."""
-        requirement_id = dict(report.user_properties).get("requirement")
-        if not isinstance(requirement_id, str):
+        requirement_id = _requirement_of(report)
+        if requirement_id is None:
             return
         if report.failed:
             self.report.failed(requirement_id, _why_failed(report))
@@ -83,10 +83,12 @@ class Recorder:
         elif report.when == "call":
             self.report.passed(requirement_id)
 
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> tuple[str, str, str] | None:
         """Call a failing *should* a shortfall, so that it is not listed among the failures."""
-        requirement_id = dict(getattr(report, "user_properties", ())).get("requirement")
-        if report.failed and isinstance(requirement_id, str):
+        requirement_id = _requirement_of(report)
+        if report.failed and requirement_id is not None:
             declared = requirement_id in self.report.declared
             if declared or REQUIREMENTS[requirement_id].level == "should":
                 return "short", "s", "SHORT"
@@ -114,6 +116,14 @@ def _metadata(url: str, token: str | None) -> dict[str, Any]:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _requirement_of(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    if isinstance(report, pytest.TestReport):
+        for name, value in report.user_properties:
+            if name == "requirement":
+                return str(value)
+    return None
 
 
 def _why_failed(report: pytest.TestReport) -> str:

@@ -110,7 +110,9 @@ class Report:
                 lines += [f"{'':12}{line}" for line in row.why.splitlines()]
         unknown = sorted(set(self.declared) - set(REQUIREMENTS))
         lines += [""] if unknown or self.errors else []
-        lines += [f"declares a divergence from {name!r}, which is no requirement" for name in unknown]
+        lines += [
+            f"declares a divergence from {name!r}, which is no requirement" for name in unknown
+        ]
         lines += self.errors
         lines += ["", f"{_counted(findings)}: {self._verdict(findings)}"]
         return "\n".join(lines)

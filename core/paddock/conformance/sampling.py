@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import jsonschema
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match  # pyright: ignore[reportUnknownVariableType]
 
 __all__ = ["Misfit", "Unsampleable", "fits", "misfit", "sample", "why_not"]
 
@@ -74,8 +75,8 @@ def fits(value: Any, schema: Schema) -> bool:
 
 def why_not(value: Any, schema: Schema) -> str | None:
     """Say what is wrong with a value; ``None`` if it fits."""
-    validator = cast("Any", jsonschema.Draft202012Validator(schema))
-    error = jsonschema.exceptions.best_match(validator.iter_errors(value))
+    validator: Any = Draft202012Validator(schema)  # jsonschema ships without types
+    error = cast("Any", best_match(validator.iter_errors(value)))
     if error is None:
         return None
     where = ".".join(map(str, error.absolute_path))
@@ -84,10 +85,10 @@ def why_not(value: Any, schema: Schema) -> str | None:
 
 def _spoiled(good: Mapping[str, Any]) -> Iterator[Misfit]:
     """Yield objects with one thing wrong: nothing that lenient validators convert silently."""
+    yield Misfit({**good, "no_such_field": 1}, "no_such_field")
     for name in good:
         if name != "type":
             yield Misfit({k: v for k, v in good.items() if k != name}, name)
-    yield Misfit({**good, "no_such_field": 1}, "no_such_field")
     for name in good:
         yield Misfit({**good, name: {"no": ["such"]}}, name)
 

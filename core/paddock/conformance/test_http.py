@@ -131,11 +131,13 @@ def test_an_unknown_environment_has_no_splits(http: httpx.Client) -> None:
 def test_a_reset_is_answered(
     http: httpx.Client, simulation: None, schemas: Frame, options: Frame | None
 ) -> None:
-    answer = http.post("/reset") if options is None else http.post("/reset", json=options)
-    envelope = expect.envelope(body(answer))
-    assert "metadata" in envelope, "over HTTP the envelope always has metadata"
-    expect.fits_schema(envelope, schemas, reset=True)
-    http.post("/close", json={"episode_id": "conformance"})  # where it bound a session
+    try:
+        answer = http.post("/reset") if options is None else http.post("/reset", json=options)
+        envelope = expect.envelope(body(answer))
+        assert "metadata" in envelope, "over HTTP the envelope always has metadata"
+        expect.fits_schema(envelope, schemas, reset=True)
+    finally:
+        http.post("/close", json={"episode_id": "conformance"})  # where that bound a session
 
 
 @requirement("http.reset.validates")
@@ -215,7 +217,7 @@ def test_a_header_binds_requests_to_a_session(
         body(http.post("/reset", json={"episode_id": episode}, headers=session))
         body(http.post("/step", json={"action": action}, headers=session))
         state = body(http.get("/state", headers=session))
-        assert (state["episode_id"], state["step_count"]) == (episode, 1)
+        assert (state["episode_id"], state["step_count"]) == (episode, 1), "another session"
     finally:
         http.post("/close", headers=session)
 
@@ -227,7 +229,8 @@ def test_an_episode_id_binds_requests_to_a_session(http: httpx.Client, action: F
         body(http.post("/reset", json=episode))
         body(http.post("/step", json={"action": action, **episode}))
         state = body(http.get("/state", params=episode))
-        assert (state["episode_id"], state["step_count"]) == (episode["episode_id"], 1)
+        found = state["episode_id"], state["step_count"]
+        assert found == (episode["episode_id"], 1), "another session"
     finally:
         http.post("/close", json=episode)
 
@@ -256,5 +259,5 @@ def test_without_the_token_only_health_answers(stranger: Server) -> None:
 @requirement("http.token")
 @pytest.mark.parametrize("path", ["/ws", "/mcp"])
 def test_without_the_token_no_connection_is_made(stranger: Server, path: str) -> None:
-    with pytest.raises(AssertionError, match="HTTP 40[13]"):
+    with pytest.raises(AssertionError, match="HTTP 401"):
         stranger.connect(path).close()

@@ -135,9 +135,9 @@ def test_an_unknown_tool_is_an_error(server: Server, session_id: str) -> None:
 
 
 @requirement("mcp.frames")
-def test_a_request_in_a_frame_is_answered_in_a_frame(ws: Socket) -> None:
+def test_a_request_in_a_frame_is_answered_in_a_frame(any_ws: Socket) -> None:
     for request, code in ((rpc("no/such/method", "seven"), -32601), ({}, -32600)):
-        answer = ws.ask({"type": "mcp", "data": request})
+        answer = any_ws.ask({"type": "mcp", "data": request})
         assert answer["type"] == "mcp"
         assert answer["data"]["jsonrpc"] == "2.0"
         assert answer["data"]["id"] == request.get("id")

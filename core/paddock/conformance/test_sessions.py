@@ -108,7 +108,7 @@ def test_what_is_no_session_cannot_be_closed(server: Server) -> None:
 
 @requirement("session.several")
 def test_there_is_more_than_one_place(ws: Socket, open_socket: Open) -> None:
-    refusal = open_socket().refusal
+    refusal = open_socket(patience_s=1).refusal
     assert refusal is None, expect.error(refusal)["message"]
 
 
@@ -139,9 +139,7 @@ def test_a_lost_connection_gives_its_place_back(full: list[Socket], open_socket:
 
 
 @requirement("session.full.queue")
-def test_whoever_waits_gets_the_place_that_becomes_free(
-    full: list[Socket], connect: Open
-) -> None:
+def test_whoever_waits_gets_the_place_that_becomes_free(full: list[Socket], connect: Open) -> None:
     late = connect()
     late.send(STATE)
     early = late.unasked()
@@ -205,9 +203,7 @@ def test_a_refusal_says_when_to_try_again(refusals: Refusals) -> None:
 
 
 @requirement("session.return")
-def test_a_client_finds_its_session_again(
-    simulation: None, connect: Open, action: Frame
-) -> None:
+def test_a_client_finds_its_session_again(simulation: None, connect: Open, action: Frame) -> None:
     session = str(uuid.uuid4())
     named = {"X-Session-Id": session}
     first = connect(headers=named)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from paddock.conformance import expect
@@ -18,7 +19,7 @@ RESET: Frame = {"type": "reset", "data": {}}
 STATE: Frame = {"type": "state"}
 CLOSE: Frame = {"type": "close"}
 
-UNFIT = {
+UNFIT: dict[str, Frame] = {
     "reset with another key": {"type": "reset", "extra": 1},
     "reset with an array": {"type": "reset", "data": [1]},
     "reset with a number as id": {"type": "reset", "data": {"episode_id": 7}},
@@ -50,7 +51,9 @@ def validation_errors(answer: Frame) -> list[Frame]:
 
 
 @requirement("ws.silent")
-def test_nothing_comes_unasked(simulation: None, connect: Callable[..., Socket], ws: Socket) -> None:
+def test_nothing_comes_unasked(
+    simulation: None, connect: Callable[..., Socket], ws: Socket
+) -> None:
     expect.observation(ws.ask(RESET))
     assert ws.unasked() == [], "something came after the answer to a reset"
     ws.close()
@@ -97,10 +100,9 @@ def test_the_state_is_answered(ws: Socket) -> None:
 
 
 @requirement("ws.close")
-def test_a_close_is_answered_with_a_close(ws: Socket) -> None:
-    ws.ask(RESET)
-    ws.send(CLOSE)
-    frames, code = ws.rest()
+def test_a_close_is_answered_with_a_close(any_ws: Socket) -> None:
+    any_ws.send(CLOSE)
+    frames, code = any_ws.rest()
     assert frames == [], "a frame came after the close"
     assert code == 1000, f"closed with code {code}"
 
@@ -157,9 +159,21 @@ def test_frames_sent_ahead_are_answered_in_order(ws: Socket, action: Frame) -> N
 
 
 @requirement("ws.large")
-def test_a_large_frame_is_read(ws: Socket) -> None:
+def test_a_large_frame_is_read(any_ws: Socket) -> None:
     frame = {"type": "bogus", "data": "x" * MIB}
-    expect.error(ws.ask(frame), "UNKNOWN_TYPE")
+    expect.error(any_ws.ask(frame), "UNKNOWN_TYPE")
+
+
+@requirement("ws.production")
+def test_production_mode_closes_the_control_verbs(
+    http: httpx.Client, any_ws: Socket, sample_action: Frame
+) -> None:
+    if "/reset" in http.get("/openapi.json").json()["paths"]:
+        pytest.skip("the server is in simulation mode: it offers reset, step and state")
+    for frame in (RESET, step(sample_action), STATE):
+        expect.error(any_ws.ask(frame))
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    assert any_ws.ask({"type": "mcp", "data": ping})["type"] == "mcp"
 
 
 # -- errors ---------------------------------------------------------------------------------------
@@ -167,8 +181,8 @@ def test_a_large_frame_is_read(ws: Socket) -> None:
 
 @requirement("ws.error.json")
 @pytest.mark.parametrize("text", ["{bad", "", '{"type": "state"} x', "{'type': 'state'}"])
-def test_what_is_not_json_is_refused(ws: Socket, text: str) -> None:
-    expect.error(ws.ask(text), "INVALID_JSON")
+def test_what_is_not_json_is_refused(any_ws: Socket, text: str) -> None:
+    expect.error(any_ws.ask(text), "INVALID_JSON")
 
 
 @requirement("ws.error.type")
@@ -177,19 +191,19 @@ def test_what_is_not_json_is_refused(ws: Socket, text: str) -> None:
     [{}, {"type": "bogus"}, {"type": None}, {"type": 5}, {"type": ["reset"]}, {"data": {}}],
     ids=json.dumps,
 )
-def test_an_unknown_type_is_refused(ws: Socket, frame: Frame) -> None:
-    expect.error(ws.ask(frame), "UNKNOWN_TYPE")
+def test_an_unknown_type_is_refused(any_ws: Socket, frame: Frame) -> None:
+    expect.error(any_ws.ask(frame), "UNKNOWN_TYPE")
 
 
 @requirement("ws.error.frame")
 @pytest.mark.parametrize("frame", UNFIT.values(), ids=UNFIT)
-def test_a_frame_that_does_not_fit_is_refused(ws: Socket, frame: Frame) -> None:
-    validation_errors(ws.ask(frame))
+def test_a_frame_that_does_not_fit_is_refused(any_ws: Socket, frame: Frame) -> None:
+    validation_errors(any_ws.ask(frame))
 
 
 @requirement("ws.error.frame")
-def test_a_time_limit_beside_the_action_is_refused(ws: Socket, sample_action: Frame) -> None:
-    validation_errors(ws.ask({**step(sample_action), "timeout_s": 5}))
+def test_a_time_limit_beside_the_action_is_refused(any_ws: Socket, sample_action: Frame) -> None:
+    validation_errors(any_ws.ask({**step(sample_action), "timeout_s": 5}))
 
 
 @requirement("ws.error.action")

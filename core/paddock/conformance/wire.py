@@ -4,7 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -42,6 +42,9 @@ class Server:
         url: ``http(s)://``, with a path prefix if there is one.
         token: Bearer token.
         timeout_s: How long to wait for an answer.
+
+    Attributes:
+        http: An HTTP client; its paths continue the URL.
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 60.0) -> None:
@@ -50,13 +53,7 @@ class Server:
         self._timeout_s = timeout_s
         self._late = 0
         self._local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-        self.http = self.client(self.headers)
-
-    def client(self, headers: Mapping[str, str]) -> httpx.Client:
-        """Return an HTTP client; its paths continue the URL."""
-        return httpx.Client(
-            base_url=self.url, headers=headers, timeout=self._timeout_s, trust_env=not self._local
-        )
+        self.http = self._client()
 
     @property
     def timeout_s(self) -> float:
@@ -67,26 +64,27 @@ class Server:
         """Take note that an answer did not come in time."""
         self._late += 1
 
-    def connect(
-        self, path: str = "/ws", *, headers: Mapping[str, str] | None = None
-    ) -> "Socket":
+    def connect(self, path: str = "/ws", *, headers: Mapping[str, str] | None = None) -> "Socket":
         """Open a WebSocket connection. Nothing is sent."""
+        stack = ExitStack()
         try:
-            connection = connect(
-                "ws" + self.url.removeprefix("http") + path,
-                additional_headers={**self.headers, **(headers or {})},
-                open_timeout=self.timeout_s,
-                close_timeout=2,
-                max_size=None,
-                compression=None,
-                proxy=None if self._local else True,
+            connection = stack.enter_context(
+                connect(
+                    "ws" + self.url.removeprefix("http") + path,
+                    additional_headers={**self.headers, **(headers or {})},
+                    open_timeout=self.timeout_s,
+                    close_timeout=2,
+                    max_size=None,
+                    compression=None,
+                    proxy=None if self._local else True,
+                )
             )
         except InvalidStatus as exc:
             status = exc.response.status_code
             raise AssertionError(f"{path}: the handshake was refused with HTTP {status}") from None
         except (OSError, InvalidHandshake) as exc:
             raise AssertionError(f"{path}: no WebSocket connection: {exc!r}") from None
-        return Socket(connection, self)
+        return Socket(connection, stack, self, polite=not path.endswith("/mcp"))
 
     def open(
         self,
@@ -126,20 +124,41 @@ class Server:
         assert response.get("jsonrpc") == "2.0", f"not JSON-RPC: {response}"
         return response
 
+    def _client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url,
+            headers=self.headers,
+            timeout=self._timeout_s,
+            trust_env=not self._local,
+            # uvicorn closes a connection after an error of the server's, and the next request of
+            # another test would be the one to find out.
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
+
 
 class Socket:
     """A WebSocket connection to the server under test.
+
+    Args:
+        connection: The connection.
+        stack: What closes it.
+        server: The server.
+        polite: It ends with a `close` message, which the WebSocket ``/mcp`` does not know.
 
     Attributes:
         refusal: The frame with which the server refused it for lack of capacity, if it did.
         size: Bytes of the last frame that was received.
     """
 
-    def __init__(self, connection: ClientConnection, server: Server) -> None:
+    def __init__(
+        self, connection: ClientConnection, stack: ExitStack, server: Server, *, polite: bool
+    ) -> None:
         self.refusal: Frame | None = None
         self.size = 0
         self._connection = connection
+        self._stack = stack
         self._server = server
+        self._polite = polite
 
     def send(self, frame: Frame | str | bytes) -> None:
         """Send a frame: JSON, or text or bytes as they are."""
@@ -198,20 +217,18 @@ class Socket:
 
     def close(self) -> None:
         """Say good-bye and wait until the server has let go of the session."""
-        try:
+        with self._stack, suppress(ConnectionClosed, TimeoutError):
+            if not self._polite:
+                return
             self._connection.send('{"type": "close"}')
             deadline = time.monotonic() + FREEING_S
-            while time.monotonic() < deadline:
-                self._connection.recv(FREEING_S)
-        except (ConnectionClosed, TimeoutError):
-            pass
-        finally:
-            self._connection.close()
+            while (left := deadline - time.monotonic()) > 0:
+                self._connection.recv(left)
 
     def vanish(self) -> None:
         """Break the connection without a word, as a client that crashed does."""
-        self._connection.socket.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+        with self._stack:
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
 
 
 def _code(exc: ConnectionClosed) -> int | None:

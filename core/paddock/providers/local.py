@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 import anyio
+from anyio import to_thread
 from anyio.abc import Process
 
 from paddock.catalog import EnvSpec
@@ -82,9 +83,13 @@ class LocalProvider:
             with anyio.move_on_after(1):
                 await process.wait()
         how = "is not ready" if process.returncode is None else f"exited ({process.returncode})"
-        log.seek(0)
-        tail = log.read()[-4000:].decode(errors="replace").strip()
-        raise ProviderError(f"the server {how} after at most {self.start_s:g} s; it said:\n{tail}")
+        said = (await to_thread.run_sync(_tail, log)).decode(errors="replace").strip()
+        raise ProviderError(f"the server {how} after at most {self.start_s:g} s; it said:\n{said}")
+
+
+def _tail(log: IO[bytes]) -> bytes:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - 4000))
+    return log.read()
 
 
 async def _stop(process: Process) -> None:

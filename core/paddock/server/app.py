@@ -1,10 +1,12 @@
 """The ASGI application of one environment: all doors in front of one session manager."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 
@@ -21,7 +23,7 @@ from paddock.errors import (
     UnknownSession,
 )
 from paddock.manager import SessionManager
-from paddock.messages import error_data
+from paddock.messages import error_data, short
 from paddock.server.address import SessionPrefix
 from paddock.server.door import Gone
 from paddock.server.guard import Guard, Receive, Scope, Send
@@ -75,7 +77,10 @@ def create_app(spec: EnvSpec, settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.manager = manager
-    app.include_router(info_routes(manager, {"mode": settings.mode}))
+    about: dict[str, Any] = {"mode": settings.mode}
+    if spec.divergences:
+        about["divergences"] = dict(spec.divergences)
+    app.include_router(info_routes(manager, about))
     if not production:
         app.include_router(control_routes(manager))
     app.include_router(task_routes(spec))
@@ -83,6 +88,7 @@ def create_app(spec: EnvSpec, settings: Settings | None = None) -> FastAPI:
     app.router.routes.append(WebSocketRoute("/ws", _Door(manager, openenv)))
     app.router.routes.append(WebSocketRoute("/mcp", _Door(manager, McpDialect())))
     app.add_exception_handler(EnvError, _env_error)
+    app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(Gone, _gone)
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(SessionPrefix)
@@ -104,13 +110,27 @@ class _Door:
 async def _env_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, EnvError)
     if isinstance(exc, InvalidMessage):
-        return JSONResponse({"detail": exc.details.get("errors") or exc.message}, 422)
+        return _Json({"detail": exc.details.get("errors") or exc.message}, 422)
     status = next(status for cls, status in STATUS if isinstance(exc, cls))
     data = error_data(exc)
     body: dict[str, Any] = {"detail": data.pop("message"), **data}
     retry = exc.details.get("retry_after_s")
     headers = {"retry-after": str(max(1, round(retry)))} if retry is not None else None
-    return JSONResponse(body, status, headers=headers)
+    return _Json(body, status, headers=headers)
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII: what it quotes of a request may hold lone surrogates."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, default=str).encode()
+
+
+async def _bad_request(request: Request, exc: Exception) -> Response:
+    # As FastAPI's own answer, but for what is quoted: NaN and half a character would be a 500.
+    assert isinstance(exc, RequestValidationError)
+    errors = [{**error, "input": short(error.get("input"))} for error in exc.errors()]
+    return _Json({"detail": errors}, 422)
 
 
 async def _gone(request: Request, exc: Exception) -> Response:

@@ -8,7 +8,6 @@ one.
 
 from typing import Any, cast
 
-from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from paddock.catalog import EnvSpec
 from paddock.errors import EnvError, SessionError
 from paddock.jsonrpc import RpcError
 from paddock.manager import Lease, Place, SessionManager
+from paddock.messages import write_response
 from paddock.server.address import address_of
 from paddock.server.door import use
 from paddock.session import Session, tool_result
@@ -36,24 +36,26 @@ async def answer_request(manager: SessionManager, request: Request) -> Response:
         answer = jsonrpc.error(rpc_id, exc)
     except EnvError as exc:
         answer = jsonrpc.error(rpc_id, jsonrpc.from_env_error(exc))
-    return Response(_text(answer), media_type="application/json")
+    return Response(write_response(answer), media_type="application/json")
 
 
 async def _over_http(manager: SessionManager, request: Request, rpc: jsonrpc.Request) -> Any:
     params = rpc.params
     address = address_of(request.scope)
     session_id = params.get("session_id") or address.session_id
+    if not isinstance(session_id, str | None):
+        raise RpcError(jsonrpc.INVALID_PARAMS, "Unknown session_id: a session_id is text")
     match rpc.method:
         case "openenv/session/create":
             lease = await manager.begin(session_id=address.session_id, place=Place.FREE)
             return {"session_id": lease.session.id}
         case "openenv/session/close":
-            if not isinstance(session_id, str):
+            if session_id is None:
                 raise RpcError(jsonrpc.INVALID_PARAMS, "Invalid params - 'session_id' is required")
             return _close(manager, manager.find(session_id))
         case "tools/list":
             if session_id is not None:
-                manager.find(str(session_id))
+                manager.find(session_id)
             return {"tools": tool_list(manager.spec)}
         case "tools/call":
             _tool_name(params)
@@ -148,13 +150,9 @@ class McpDialect:
         try:
             data = jsonrpc.parse(text)
         except RpcError as exc:
-            return _text(jsonrpc.error(None, exc))
-        return _text(await answer_frame(data, lease.session))
+            return write_response(jsonrpc.error(None, exc))
+        return write_response(await answer_frame(data, lease.session))
 
     def error(self, exc: EnvError) -> str:
         """Write the refusal or the farewell."""
-        return _text(jsonrpc.error(None, jsonrpc.from_env_error(exc)))
-
-
-def _text(answer: dict[str, Any]) -> str:
-    return to_json(answer, inf_nan_mode="null").decode()
+        return write_response(jsonrpc.error(None, jsonrpc.from_env_error(exc)))

@@ -102,6 +102,7 @@ TimeoutS = Annotated[
     float | None,
     Field(
         gt=0,
+        le=3600,
         validation_alias="timeout_s",
         description="Seconds the step may take, with waiting for the page to settle; never more"
         " than the server's ceiling (55 by default).",

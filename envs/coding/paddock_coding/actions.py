@@ -35,6 +35,7 @@ TimeoutS = Annotated[
     float | None,
     Field(
         gt=0,
+        le=3600,
         description="Seconds to allow; the episode's limit (30 by default) when left out, and"
         " never more than the server's ceiling (55 by default).",
     ),

@@ -140,6 +140,7 @@ class CodingDetails(Record):
         default_factory=list[str], description="Workspace files it created, changed or deleted."
     )
     tests: TestReport | None = Field(default=None, description="The results of a run of tests.")
+    instruction: str | None = Field(default=None, description="The task, at the reset.")
     termination_reason: Literal["submitted", "evaluated", "max_steps"] | None = Field(
         default=None,
         description="Why the episode is over; `max_steps` is what Gymnasium calls truncated.",
@@ -199,6 +200,7 @@ class CodingState(State):
     limits: Limits = Field(default_factory=Limits, description="What the session may use.")
     seed: int | None = Field(default=None, description="The seed the reset asked for.")
     task_id: str | None = Field(default=None, description="The task, once resolved.")
+    instruction: str | None = Field(default=None, description="What the agent was told.")
     tests: TestReport | None = Field(default=None, description="The last run of tests.")
     submitted: bool = Field(default=False, description="Whether the agent said it is finished.")
     diff: WorkspaceDiff | None = Field(

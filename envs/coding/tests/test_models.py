@@ -68,7 +68,7 @@ def test_an_unknown_argument_is_refused_by_name(name: str):
         read({"type": name, **EXAMPLES[name], "shell": True})
 
 
-@pytest.mark.parametrize("timeout_s", [0, -1, "soon"])
+@pytest.mark.parametrize("timeout_s", [0, -1, float("inf"), "soon"])
 def test_a_time_limit_is_a_positive_number_of_seconds(timeout_s: Any):
     with pytest.raises(InvalidMessage, match="timeout_s"):
         read({"code": "1", "timeout_s": timeout_s})

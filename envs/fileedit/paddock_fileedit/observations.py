@@ -114,6 +114,7 @@ class FileEditObservation(Observation):
         max_length=2,
         description="The `view_range` that goes on where the answer was cut.",
     )
+    instruction: str | None = Field(default=None, description="The task, at the reset.")
     termination_reason: Literal["submitted", "evaluated", "max_steps"] | None = Field(
         default=None,
         description="Why the episode is over; `max_steps` is what Gymnasium calls truncated.",
@@ -132,6 +133,7 @@ class FileEditState(State):
     history: int = Field(default=0, ge=0, description="Edits that can be taken back.")
     seed: int | None = Field(default=None, description="The seed the reset asked for.")
     task_id: str | None = Field(default=None, description="The task, once resolved.")
+    instruction: str | None = Field(default=None, description="What the agent was told.")
     diff: str = Field(
         default="", description="From the beginning to now, as `git diff --binary`; may be cut."
     )

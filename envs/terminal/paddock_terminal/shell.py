@@ -362,12 +362,15 @@ class Shell:
         )
 
 
+_REDRAWING = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|[\r\n\x08]")
 _PROMPT = re.compile(rb"(?:\r?\n)?(?:\x1b\[\?2004[hl]\r?)*\$ ")
 
 
 def _without_prompt(data: bytes) -> bytes:
     """Return what is left of the bytes between two commands without the prompts among them."""
-    return _PROMPT.sub(b"", data)
+    rest = _PROMPT.sub(b"", data)
+    # The line editor wraps, redraws and returns as it likes.
+    return rest if _REDRAWING.sub(b"", rest).strip() else b""
 
 
 def _without_echo(data: bytes, trigger: bytes) -> bytes:
@@ -376,7 +379,7 @@ def _without_echo(data: bytes, trigger: bytes) -> bytes:
     The line editor may show it twice (typed ahead and again at the prompt), and wraps it in a
     narrow window, so it is recognised by its characters alone.
     """
-    rest = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]|[\r\n\x08]", b"", data)
+    rest = _REDRAWING.sub(b"", data)
     squeezed, typed = rest.replace(b" ", b""), trigger.strip().replace(b" ", b"")
     if not squeezed.replace(typed, b"").replace(b"$", b""):
         return b""
