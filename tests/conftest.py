@@ -1,7 +1,9 @@
 """Fixtures every test may use."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
+import peer
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
@@ -19,3 +21,17 @@ def nothing_blocks_the_loop() -> Generator[BlockBuster]:
             # Looking a name up imports its models: once, before there is anything to hold up.
             function.can_block_in("paddock/factory.py", "make")
         yield blockbuster
+
+
+@pytest.fixture(scope="session")
+def openenv_python() -> Path:
+    """A Python with OpenEnv 0.10.0; made at first use, which takes a minute or two."""
+    return peer.openenv_python()
+
+
+@pytest.fixture(scope="session")
+def openenv_url(openenv_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """OpenEnv's own server with the echo environment that ``openenv init`` generates."""
+    project = peer.echo_project(openenv_python, tmp_path_factory.mktemp("openenv"))
+    with peer.serving(openenv_python, project) as url:
+        yield url

@@ -82,8 +82,9 @@ class TaskSet:
 
     @property
     def splits(self) -> list[str]:
-        """The splits' names, sorted."""
-        return sorted(p.name for p in self.root.iterdir() if p.is_dir())
+        """The splits' names: train first, test last."""
+        names = [p.name for p in self.root.iterdir() if p.is_dir()]
+        return sorted(names, key=lambda n: (n == "test", n != "train", n))
 
     def ids(self, split: str) -> list[str]:
         """Return a split's task ids, in order.

@@ -74,7 +74,7 @@ def tasks(tmp_path: Path) -> TaskSet:
 
 
 def test_tasks_have_places_and_ids(tasks: TaskSet):
-    assert tasks.splits == ["test", "train"]
+    assert tasks.splits == ["train", "test"]
     assert tasks.ids("train") == ["a", "b"]
     assert tasks.count("train") == 2
     assert tasks.get("train", 1).id == "b"

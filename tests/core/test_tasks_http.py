@@ -65,7 +65,7 @@ async def test_a_body_that_does_not_fit_is_422(http: httpx.AsyncClient, body: ob
     ],
 )
 async def test_without_tasks_the_routes_are_not_implemented(method: str, path: str, name: str):
-    async with serving(probe.SPEC) as server, httpx.AsyncClient(base_url=server.url) as http:
+    async with serving(probe.NO_TASKS) as server, httpx.AsyncClient(base_url=server.url) as http:
         body = {"split": "train", "index": 0} if path == "task" else {"split": "train"}
         answer = await http.request(method, f"/echo_probe/{path}", json=body)
     assert answer.status_code == 501

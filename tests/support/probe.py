@@ -5,6 +5,7 @@ Its models are those of the probe that the recorded OpenEnv conversations were m
 """
 
 import time
+from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from paddock import Action, BlockingEnvironment, Context, Environment, Observation, State
 from paddock.catalog import EnvSpec
+from paddock.tasks import TaskSet
 from paddock.types import Episode, ResetOptions
 
 
@@ -44,7 +46,7 @@ LOG: list[str] = []
 """What happened to the environments of this process, in order."""
 
 
-def _answer(action: Echo, options: dict[str, Any]) -> EchoObservation:
+def _answer(action: Echo) -> EchoObservation:
     match action.op:
         case "raise":
             raise ValueError(f"boom: {action.message}")
@@ -60,7 +62,10 @@ def _answer(action: Echo, options: dict[str, Any]) -> EchoObservation:
             )
         case _:
             return EchoObservation(
-                echoed=action.message, length=len(action.message), reward=0.5, extra=options
+                echoed=action.message,
+                length=len(action.message),
+                reward=0.5,
+                extra={"kw": {}, "closed": False},
             )
 
 
@@ -70,7 +75,6 @@ class EchoEnv(Environment[Echo, EchoObservation, ResetOptions]):
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
         self._last = ""
-        self._options: dict[str, Any] = {}
 
     async def reset(self, episode: Episode[ResetOptions]) -> EchoObservation:
         LOG.append(f"reset {self.context.session_id}")
@@ -85,7 +89,7 @@ class EchoEnv(Environment[Echo, EchoObservation, ResetOptions]):
                 LOG.append(f"cancelled {self.context.session_id}")
                 raise
         self._last = action.message
-        return _answer(action, self._options)
+        return _answer(action)
 
     async def state(self) -> EchoState:
         return EchoState(last=self._last)
@@ -103,7 +107,7 @@ class BlockingEchoEnv(BlockingEnvironment[Echo, EchoObservation, ResetOptions]):
     def step(self, action: Echo) -> EchoObservation:
         if action.op == "sleep":
             time.sleep(action.arg)
-        return _answer(action, {})
+        return _answer(action)
 
 
 class FailingEnv(Environment[Echo, EchoObservation, ResetOptions]):
@@ -132,6 +136,9 @@ def _spec(name: str, cls: type, **more: Any) -> EnvSpec:
     )
 
 
-SPEC = _spec("echo_probe", EchoEnv)
+TASKS = TaskSet(Path(__file__).parent / "probe_tasks")
+
+SPEC = _spec("echo_probe", EchoEnv, tasks="probe:TASKS")
+NO_TASKS = _spec("echo_probe", EchoEnv)
 BLOCKING = _spec("blocking_probe", BlockingEchoEnv)
 FAILING = _spec("failing_probe", FailingEnv)

@@ -68,4 +68,5 @@ def _run_suite(args: argparse.Namespace, report: Report) -> None:
     plugins = ["paddock.conformance.plugin", "no:cacheprovider", "no:terminal"]
     command = ["--disable-plugin-autoload", *(f"-p{plugin}" for plugin in plugins)]
     command += [f"{name}={value}" for name, value in options.items() if value is not None]
-    pytest.main([*command, "--pyargs", "paddock.conformance"], plugins=[Recorder(report)])
+    # By path: given a package's name, pytest would load the current folder's conftest.py first.
+    pytest.main([*command, str(suite)], plugins=[Recorder(report)])

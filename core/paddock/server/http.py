@@ -197,6 +197,7 @@ def action_schema(spec: EnvSpec) -> dict[str, Any]:
     if "oneOf" in schema:
         schema["anyOf"] = schema.pop("oneOf")
         schema.pop("discriminator", None)
+    if "anyOf" in schema:
         schema["type"] = "object"
         schema["title"] = f"{spec.name.title()}Action"
     return schema
