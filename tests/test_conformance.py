@@ -1,8 +1,10 @@
 """The conformance suite: whole, right about us, right about OpenEnv, and able to say no."""
 
+import ast
 import json
 import os
 import pkgutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -91,8 +93,9 @@ def process(reference: str, *options: str) -> Iterator[str]:
 @contextmanager
 def thread(app: Any) -> Iterator[str]:
     """Serve an ASGI application in a thread of this process."""
-    listening = uvicorn.Config(app, port=0, log_level="critical", lifespan="on").bind_socket()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     worker = Thread(target=server.run, args=([listening],), name="uvicorn")
     worker.start()
     try:
@@ -133,11 +136,20 @@ def test_every_requirement_is_a_sentence_of_a_known_area():
         assert requirement.text.endswith("."), requirement.id
 
 
+def test_the_suite_shares_no_code_with_what_it_tests():
+    for path in Path(paddock.conformance.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            shared = {n for n in names if n.split(".")[0] == "paddock"}
+            assert all(n.startswith("paddock.conformance") for n in shared), (path.name, shared)
+
+
 # -- Paddock's server -----------------------------------------------------------------------------
 
 
 def test_our_server_meets_everything(tmp_path: Path):
-    with process("noop:SPEC", "--capacity", "4", "--queue", "1") as url:
+    with process("noop:SPEC", "--capacity", "4", "--queue", "2") as url:
         checked = check(url, tmp_path)
     assert checked.status == 0, checked.text
     assert checked.having("fail") | checked.having("short") == set(), checked.text
@@ -147,7 +159,7 @@ def test_our_server_meets_everything(tmp_path: Path):
 
 
 def test_our_server_meets_everything_with_a_token_and_while_a_step_runs(tmp_path: Path):
-    options = ("--capacity", "2", "--queue", "1", "--token", TOKEN)
+    options = ("--capacity", "2", "--queue", "2", "--token", TOKEN)
     with process("probe:SPEC", *options) as url:
         checked = check(url, tmp_path, "--token", TOKEN, "--slow-action", SLOW)
     assert checked.status == 0, checked.text
@@ -228,6 +240,35 @@ class Broken:
                 await send({"type": "websocket.send", "text": json.dumps(frame)})
 
         await self._app(scope, receive, spoiled)
+
+
+async def hanging(scope: Any, receive: Any, send: Any) -> None:
+    """Healthy, and nothing else: every other request waits for an answer in vain."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+    elif scope["path"] == "/health":
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"status": "healthy"}'})
+        return
+    elif scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+    while (await receive())["type"] not in ("lifespan.shutdown", "http.disconnect",
+                                            "websocket.disconnect"):  # fmt: skip
+        pass
+    if scope["type"] == "lifespan":
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def test_a_server_that_hangs_is_given_up_on(tmp_path: Path):
+    with thread(hanging) as url:
+        checked = check(url, tmp_path, "--timeout", "2")
+    assert checked.status == 1
+    assert checked.findings["http.health"]["outcome"] == "ok"
+    assert checked.findings["http.metadata"]["why"] == "no answer within 2 s"
+    assert checked.findings["ws.reset"]["outcome"] == "fail"
+    assert "given up: the server does not answer" in checked.text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``paddock check``: prove a running server against the protocol's requirements."""
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -20,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", help="the server: http(s)://host:port[/prefix]")
     parser.add_argument("--token", default=os.environ.get("PADDOCK_TOKEN"),
                         help="bearer token (PADDOCK_TOKEN)")  # fmt: skip
-    parser.add_argument("--action", metavar="JSON",
+    parser.add_argument("--action", metavar="JSON", type=_action,
                         help="an action to step with (made from the schema)")  # fmt: skip
-    parser.add_argument("--slow-action", metavar="JSON",
+    parser.add_argument("--slow-action", metavar="JSON", type=_action,
                         help="one that takes 5 s or more, to see what goes on then")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S",
                         help="how long to wait for an answer (%(default)g)")  # fmt: skip
@@ -39,6 +40,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         args.json.write_text(report.json() + "\n")
     return 0 if report.conforms else 1
+
+
+def _action(text: str) -> str:
+    try:
+        good = isinstance(json.loads(text), dict)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(f"not JSON: {exc}") from None
+    if not good:
+        raise argparse.ArgumentTypeError("an action is a JSON object")
+    return text
 
 
 def _ping(url: str) -> None:

@@ -42,6 +42,13 @@ def server(env_url: str, pytestconfig: pytest.Config) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def give_up_on_a_server_that_hangs(server: Server) -> None:
+    """Spare the waiting where it is known to be in vain."""
+    if server.hangs:
+        pytest.fail("given up: the server does not answer")
+
+
 @pytest.fixture(scope="session")
 def http(server: Server) -> httpx.Client:
     """A client whose paths continue the server's URL."""
@@ -191,13 +198,17 @@ def bad_action(schemas: Frame, sample_action: Frame) -> Misfit:
     return found
 
 
-@pytest.fixture(scope="session")
-def slow_action(pytestconfig: pytest.Config) -> Frame:
-    """An action that takes 5 s or more."""
+@pytest.fixture
+def slow_action(server: Server, pytestconfig: pytest.Config) -> Iterator[Frame]:
+    """An action that takes 5 s or more. Tests name it first, so that it is torn down last.
+
+    A server may be busy with it long after its client has gone, and the next test needs a place.
+    """
     given = pytestconfig.getoption("env_slow_action")
     if not given:
         pytest.skip("needs an action that takes 5 s or more (--slow-action)")
-    return json.loads(given)
+    yield json.loads(given)
+    server.open(patience_s=server.timeout_s).close()
 
 
 def pytest_report_header() -> str:

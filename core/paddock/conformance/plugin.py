@@ -51,7 +51,7 @@ class Recorder:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Ask the server who it is and what it declares not to meet."""
         self.report.url = session.config.getoption("env_url") or ""
-        about = _metadata(self.report.url, session.config.getoption("env_token"))
+        about = _metadata(session.config)
         words = (about.get("name"), about.get("version"))
         self.report.name = " ".join(word for word in words if isinstance(word, str))
         declared = about.get("divergences")
@@ -107,11 +107,13 @@ class Recorder:
         terminalreporter.write_line(self.report.text())
 
 
-def _metadata(url: str, token: str | None) -> dict[str, Any]:
+def _metadata(config: pytest.Config) -> dict[str, Any]:
     """Return what the server says of itself; that it answers at all is for the tests to see."""
+    url, token = config.getoption("env_url") or "", config.getoption("env_token")
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    timeout_s = min(10.0, float(config.getoption("env_timeout") or 60))
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/metadata", headers=headers, timeout=10)
+        answer = httpx.get(f"{url.rstrip('/')}/metadata", headers=headers, timeout=timeout_s)
         found = answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return {}

@@ -4,6 +4,7 @@ Samples are as small as the schema allows: required fields only, the first branc
 whatever the schema itself offers as an example or a default.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -160,15 +161,21 @@ class _Sampler:
             reference = node.get("$ref")
             if reference is None:
                 break
-            found: Any = self._root
-            for part in str(reference).removeprefix("#/").split("/"):
-                found = found[part.replace("~1", "/").replace("~0", "~")]
             rest = {k: v for k, v in node.items() if k != "$ref"}
-            node = {**cast("Schema", found), **rest}
+            node = {**self._pointed_at(str(reference)), **rest}
         for part in node.get("allOf", ()):
             more = self._resolved(part)
             node = {**node, **more}
         return node
+
+    def _pointed_at(self, reference: str) -> Schema:
+        found: Any = self._root
+        try:
+            for part in filter(None, reference.removeprefix("#").split("/")):
+                found = found[part.replace("~1", "/").replace("~0", "~")]
+        except (KeyError, TypeError):
+            raise Unsampleable(f"the schema refers to {reference}, which is not in it") from None
+        return cast("Schema", found)
 
     @staticmethod
     def _offered(node: Schema) -> Iterator[Any]:
@@ -192,8 +199,10 @@ def _scalars(kind: str, node: Schema) -> Iterator[Any]:
         high = node.get("maximum", node.get("exclusiveMaximum"))
         step = node.get("multipleOf", 1)
         yield from (1, 0, step)
-        yield from (low + by for by in (0, step, 1, 0.5) if low is not None)
-        yield from (high - by for by in (0, step, 1, 0.5) if high is not None)
+        if low is not None:
+            yield from (low, math.ceil(low / step) * step, low + step, low + 0.5)
+        if high is not None:
+            yield from (high, math.floor(high / step) * step, high - step, high - 0.5)
         if low is not None and high is not None:
             yield (low + high) / 2
     else:

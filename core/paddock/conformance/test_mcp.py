@@ -148,7 +148,8 @@ def test_a_request_in_a_frame_is_answered_in_a_frame(any_ws: Socket) -> None:
 def test_a_tool_call_is_a_step(ws: Socket, call: Frame) -> None:
     expect.observation(ws.ask(RESET))
     expect.rpc_result(ws.ask({"type": "mcp", "data": rpc("tools/call", **call)})["data"])
-    assert expect.state(ws.ask(STATE))["step_count"] == 1
+    count = expect.state(ws.ask(STATE))["step_count"]
+    assert count == 1, f"{count} steps after a tool call"
 
 
 @requirement("mcp.call.counts")
@@ -158,7 +159,8 @@ def test_a_tool_call_over_http_is_a_step(
     socket = connect(f"/ws?session_id={session_id}")
     expect.observation(socket.ask(RESET))
     expect.rpc_result(server.rpc("tools/call", session_id=session_id, **call))
-    assert expect.state(socket.ask(STATE))["step_count"] == 1
+    count = expect.state(socket.ask(STATE))["step_count"]
+    assert count == 1, f"{count} steps after a tool call"
 
 
 @requirement("mcp.actions")

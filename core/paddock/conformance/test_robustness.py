@@ -127,7 +127,7 @@ def begin_slow_step(socket: Socket, slow_action: Frame) -> None:
 
 @requirement("robust.midstep.health")
 def test_health_is_answered_while_a_step_runs(
-    http: httpx.Client, ws: Socket, slow_action: Frame
+    slow_action: Frame, http: httpx.Client, ws: Socket
 ) -> None:
     begin_slow_step(ws, slow_action)
     asked = time.monotonic()
@@ -137,10 +137,10 @@ def test_health_is_answered_while_a_step_runs(
 
 @requirement("robust.midstep.place")
 def test_a_client_that_vanishes_in_mid_step_frees_its_place(
+    slow_action: Frame,
     simulation: None,
     full: list[Socket],
     open_socket: Callable[..., Socket],
-    slow_action: Frame,
 ) -> None:
     begin_slow_step(full[-1], slow_action)
     full[-1].vanish()

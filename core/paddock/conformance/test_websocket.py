@@ -36,6 +36,10 @@ def step(action: Frame) -> Frame:
     return {"type": "step", "data": action}
 
 
+def steps(ws: Socket) -> int:
+    return expect.state(ws.ask(STATE))["step_count"]
+
+
 def validation_errors(answer: Frame) -> list[Frame]:
     """Expect a VALIDATION_ERROR that says what is wrong and where."""
     errors = expect.error(answer, "VALIDATION_ERROR").get("errors")
@@ -250,9 +254,10 @@ def test_a_bad_reset_is_refused(ws: Socket, data: Frame) -> None:
 def test_the_episode_has_the_id_that_was_asked_for(ws: Socket, action: Frame) -> None:
     for wanted in (str(uuid.uuid4()), "a name/with: ümläuts"):
         ws.ask({"type": "reset", "data": {"episode_id": wanted}})
-        assert expect.state(ws.ask(STATE))["episode_id"] == wanted
+        first = expect.state(ws.ask(STATE))["episode_id"]
         ws.ask(step(action))
-        assert expect.state(ws.ask(STATE))["episode_id"] == wanted, "after a step"
+        then = expect.state(ws.ask(STATE))["episode_id"]
+        assert first == then == wanted, f"asked for {wanted!r}, got {first!r}, then {then!r}"
 
 
 @requirement("episode.id.new")
@@ -269,10 +274,10 @@ def test_episodes_without_an_id_get_one(ws: Socket) -> None:
 def test_steps_are_counted_from_the_reset(ws: Socket, action: Frame) -> None:
     for _ in range(2):
         ws.ask(RESET)
-        assert expect.state(ws.ask(STATE))["step_count"] == 0
+        assert steps(ws) == 0, f"{steps(ws)} steps right after a reset"
         for count in (1, 2, 3):
             envelope = expect.observation(ws.ask(step(action)))
-            assert expect.state(ws.ask(STATE))["step_count"] == count
+            assert steps(ws) == count, f"{steps(ws)} steps after {count}"
             if envelope["done"]:
                 break
 
@@ -282,4 +287,4 @@ def test_refused_actions_do_not_count(ws: Socket, action: Frame, bad_action: Mis
     ws.ask(RESET)
     expect.observation(ws.ask(step(action)))
     expect.error(ws.ask(step(bad_action.value)))
-    assert expect.state(ws.ask(STATE))["step_count"] == 1
+    assert steps(ws) == 1, f"{steps(ws)} steps after one and a refused one"

@@ -21,6 +21,8 @@ SILENCE_S = 0.3
 """How long to listen for what must not come."""
 FREEING_S = 5.0
 """How long a place may take to become free after its connection closed."""
+MAX_LATE = 8
+"""After so many answers in a row that did not come, the server is known to hang."""
 
 
 def parse(text: str | bytes) -> Any:
@@ -53,16 +55,26 @@ class Server:
         self._timeout_s = timeout_s
         self._late = 0
         self._local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-        self.http = self._client()
+        self.http: httpx.Client = _Http(self, local=self._local)
 
     @property
     def timeout_s(self) -> float:
-        """How long to wait for an answer; not long any more once the server proved to hang."""
-        return self._timeout_s if self._late < 3 else min(2.0, self._timeout_s)
+        """How long to wait for an answer: the less, the more of them in a row did not come."""
+        return self._timeout_s / (1 << self._late)
 
-    def late(self) -> None:
-        """Take note that an answer did not come in time."""
+    @property
+    def hangs(self) -> bool:
+        """Waiting for further answers is in vain."""
+        return self._late >= MAX_LATE
+
+    def answered(self) -> None:
+        """Take note of an answer."""
+        self._late = 0
+
+    def late(self, limit_s: float) -> AssertionError:
+        """Take note that an answer did not come in time, and return the failure to raise."""
         self._late += 1
+        return AssertionError(f"no answer within {limit_s:g} s")
 
     def connect(self, path: str = "/ws", *, headers: Mapping[str, str] | None = None) -> "Socket":
         """Open a WebSocket connection. Nothing is sent."""
@@ -124,16 +136,28 @@ class Server:
         assert response.get("jsonrpc") == "2.0", f"not JSON-RPC: {response}"
         return response
 
-    def _client(self) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.url,
-            headers=self.headers,
-            timeout=self._timeout_s,
-            trust_env=not self._local,
+
+class _Http(httpx.Client):
+    def __init__(self, server: Server, *, local: bool) -> None:
+        super().__init__(
+            base_url=server.url,
+            headers=server.headers,
+            trust_env=not local,
             # uvicorn closes a connection after an error of the server's, and the next request of
             # another test would be the one to find out.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
+        self._server = server
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        limit = self._server.timeout_s
+        request.extensions["timeout"] = httpx.Timeout(limit).as_dict()
+        try:
+            answer = super().send(request, **options)
+        except httpx.TimeoutException:
+            raise self._server.late(limit) from None
+        self._server.answered()
+        return answer
 
 
 class Socket:
@@ -173,11 +197,11 @@ class Socket:
         try:
             text = self._connection.recv(limit)
         except TimeoutError:
-            self._server.late()
-            raise AssertionError(f"no answer within {limit:g} s") from None
+            raise self._server.late(limit) from None
         except ConnectionClosed as exc:
             code = _code(exc)
             raise AssertionError(f"no answer: the server closed the connection ({code})") from None
+        self._server.answered()
         self.size = len(text.encode() if isinstance(text, str) else text)
         assert isinstance(text, str), "the answer is a binary frame"
         frame = parse(text)
@@ -200,8 +224,7 @@ class Socket:
             try:
                 text = self._connection.recv(max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                self._server.late()
-                raise AssertionError("the server did not close the connection") from None
+                raise self._server.late(self._server.timeout_s) from None
             except ConnectionClosed as exc:
                 return frames, _code(exc)
             frames.append(parse(text))
@@ -221,7 +244,7 @@ class Socket:
             if not self._polite:
                 return
             self._connection.send('{"type": "close"}')
-            deadline = time.monotonic() + FREEING_S
+            deadline = time.monotonic() + min(FREEING_S, self._server.timeout_s)
             while (left := deadline - time.monotonic()) > 0:
                 self._connection.recv(left)
 
