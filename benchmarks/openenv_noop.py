@@ -1,6 +1,8 @@
 """The same do-nothing environment on OpenEnv's own server. Runs in OpenEnv's virtual environment.
 
-Its methods are async, so that they run on the event loop: OpenEnv's fastest way.
+`app` serves it as ``openenv init`` writes an environment and as its catalog has them: with plain
+methods, which the server runs on a thread. `async_app` overrides the async ones, which it runs on
+the event loop: the fastest that it can do.
 """
 
 from typing import Any
@@ -36,20 +38,10 @@ class NoopEnvironment(Environment):
         self._state = State(episode_id=episode_id)
         return NoopObservation(text="ready")
 
-    async def reset_async(
-        self, seed: int | None = None, episode_id: str | None = None, **_: Any
-    ) -> Any:
-        """Begin."""
-        return self.reset(seed, episode_id)
-
     def step(self, action: Any, timeout_s: float | None = None, **_: Any) -> Any:
         """Say the text back."""
         self._state.step_count += 1
         return NoopObservation(text=action.text)
-
-    async def step_async(self, action: Any, timeout_s: float | None = None, **_: Any) -> Any:
-        """Say the text back."""
-        return self.step(action)
 
     @property
     def state(self) -> State:
@@ -57,6 +49,25 @@ class NoopEnvironment(Environment):
         return self._state
 
 
-app = create_app(
-    NoopEnvironment, NoopAction, NoopObservation, env_name="noop", max_concurrent_envs=1000
-)
+class AsyncNoopEnvironment(NoopEnvironment):
+    """The same on the event loop."""
+
+    async def reset_async(
+        self, seed: int | None = None, episode_id: str | None = None, **_: Any
+    ) -> Any:
+        """Begin."""
+        return self.reset(seed, episode_id)
+
+    async def step_async(self, action: Any, timeout_s: float | None = None, **_: Any) -> Any:
+        """Say the text back."""
+        return self.step(action)
+
+
+def _app(environment: type[NoopEnvironment]) -> Any:
+    return create_app(
+        environment, NoopAction, NoopObservation, env_name="noop", max_concurrent_envs=1000
+    )
+
+
+app = _app(NoopEnvironment)
+async_app = _app(AsyncNoopEnvironment)

@@ -67,7 +67,7 @@ def rounds(openenv_python: Path, count: int, scale: float) -> dict[str, list[Mea
     """Measure every server ``count`` times, in turns."""
     found: dict[str, list[Measures]] = {}
     for number in range(count):
-        for server in ("floor", "paddock", "openenv"):
+        for server in ("floor", "paddock", "openenv", "openenv async"):
             print(f"round {number + 1} of {count}: {server} ...", file=sys.stderr, flush=True)
             found.setdefault(server, []).append(one_round(server, openenv_python, scale))
     return found
@@ -81,13 +81,15 @@ def ratios(found: dict[str, list[Measures]], measure: str, against: str) -> list
 
 def show(found: dict[str, list[Measures]]) -> None:
     """Print medians, and ratios with their spread."""
-    print(f"\n{'':36}{'floor':>10}{'paddock':>10}{'openenv':>10}   {'of floor':>18}"
-          f"   {'of OpenEnv':>20}")  # fmt: skip
+    others = [server for server in found if server != "paddock"]
+    print(f"\n{'medians':34}" + "".join(f"{server:>14}" for server in found))
     for name in found["paddock"][0]:
-        medians = [statistics.median(m[name] for m in found[s]) for s in found]
-        cells = "".join(f"{value:>10.3g}" if value < 1000 else f"{value:>10.0f}" for value in medians)
-        spreads = [_spread(ratios(found, name, peer)) for peer in ("floor", "openenv")]
-        print(f"{name:36}{cells}   {spreads[0]:>18}   {spreads[1]:>20}")
+        medians = [statistics.median(m[name] for m in found[server]) for server in found]
+        print(f"{name:34}" + "".join(f"{m:>14.3g}" if m < 1e3 else f"{m:>14,.0f}" for m in medians))
+    print(f"\n{'paddock divided by':34}" + "".join(f"{server:>20}" for server in others))
+    for name in found["paddock"][0]:
+        cells = [f"{_spread(ratios(found, name, other)):>20}" for other in others]
+        print(f"{name:34}" + "".join(cells))
 
 
 def judge(found: dict[str, list[Measures]]) -> bool:

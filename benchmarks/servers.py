@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,8 @@ class Running:
 def candidates(openenv_python: Path) -> list[Candidate]:
     """Return the floor, ours and OpenEnv's."""
     uvicorn = ("-m", "uvicorn", "--port", "{port}", "--log-level", "warning")
-    here = {"PYTHONPATH": str(HERE)}
+    # Compiled files are kept, as on any user's machine, whatever this one is told.
+    here = {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": ""}
     # Compression off for the floor as for ours: it is to be the least that is possible.
     floor = (sys.executable, *uvicorn, "--ws-per-message-deflate=false", "floor:app")
     ours = (sys.executable, "-m", "paddock", "serve", "noop:SPEC", "--port", "{port}")
@@ -74,11 +75,12 @@ def candidates(openenv_python: Path) -> list[Candidate]:
         Candidate("floor", floor, here),
         Candidate("paddock", (*ours, "--capacity", "1000"), here),
         Candidate("openenv", (str(openenv_python), *uvicorn, "openenv_noop:app"), here),
+        Candidate("openenv async", (str(openenv_python), *uvicorn, "openenv_noop:async_app"), here),
     ]
 
 
 @contextmanager
-def running(candidate: Candidate) -> Iterator[Running]:
+def running(candidate: Candidate) -> Generator[Running]:
     """Start a server, wait until it is healthy, and stop it after the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

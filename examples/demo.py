@@ -37,7 +37,7 @@ SCRIPT: list[tuple[str, dict[str, Any]]] = [
         {"command": "python3 median.py samples/even.txt; sort -n samples/even.txt"},
     ),
     (
-        "It sorts text, and takes one number where there are two in the middle. Try that in a REPL.",
+        "It sorts text, and takes one number where two are in the middle. Try that in a REPL.",
         {"command": "python3 -q", "timeout_s": 1},
     ),
     (

@@ -3,9 +3,10 @@
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import peer
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+
+import peer
 
 
 @pytest.fixture

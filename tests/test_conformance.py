@@ -15,11 +15,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import noop
 import pytest
 import uvicorn
 from anyio.from_thread import start_blocking_portal
 
+import noop
 import paddock.conformance
 from paddock import Catalog, LocalProvider
 from paddock.conformance.requirements import AREAS, REQUIREMENTS, proves

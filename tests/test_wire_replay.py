@@ -13,11 +13,12 @@ from typing import Any
 
 import anyio
 import httpx
-import probe
 import pytest
+from websockets.exceptions import ConnectionClosed
+
+import probe
 import tools_probe
 from serving import Served, Wire, serving
-from websockets.exceptions import ConnectionClosed
 
 WIRE = Path(__file__).parent / "wire"
 
@@ -245,9 +246,7 @@ async def test_a_recorded_conversation(name: str):
             replay = Replay(name, server, stack)
             for number, event in enumerate(recording["events"]):
                 await replay.play(number, event)
-    unexpected = {
-        n: f for n, f in replay.found.items() if f and (name, n) not in DIVERGENCES
-    }
+    unexpected = {n: f for n, f in replay.found.items() if f and (name, n) not in DIVERGENCES}
     assert not unexpected, "\n".join(f"event {n}: {f}" for n, f in unexpected.items())
     stale = [n for (r, n) in DIVERGENCES if r == name and not replay.found.get(n)]
     assert not stale, f"these events are as recorded after all: {stale}"

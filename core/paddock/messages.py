@@ -15,7 +15,15 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import PydanticSerializationError, to_json
 
 from paddock.errors import (
@@ -43,7 +51,6 @@ __all__ = [
     "error_data",
     "explain",
     "invalid",
-    "short",
     "write_response",
 ]
 
@@ -66,7 +73,7 @@ class ResetData(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    seed: int | None = None
+    seed: StrictInt | None = None
     episode_id: str | None = Field(default=None, max_length=255)
 
 
@@ -263,11 +270,18 @@ def error_data(error: EnvError) -> dict[str, Any]:
     return data | error.details
 
 
-def invalid(exc: ValidationError) -> InvalidMessage:
-    """Turn pydantic's findings into the error that goes to the client."""
+def invalid(exc: ValidationError, within: str | None = None) -> InvalidMessage:
+    """Turn pydantic's findings into the error that goes to the client.
+
+    Args:
+        exc: What pydantic found.
+        within: What the value was part of: put in front of each error's ``loc``.
+    """
     errors = json.loads(exc.json(include_input=False))
     for shown, error in zip(errors, exc.errors(include_url=False), strict=True):
-        shown["input"] = short(error["input"])
+        shown["input"] = _short(error["input"])
+        if within is not None:
+            shown["loc"].insert(0, within)
     return InvalidMessage(f"Invalid message: {explain(errors)}", errors=errors)
 
 
@@ -289,7 +303,7 @@ def _json(value: Any) -> str:
     return to_json(value, inf_nan_mode="null").decode()
 
 
-def short(value: Any) -> Any:
+def _short(value: Any) -> Any:
     """Return a JSON-safe value to echo: bad input may be huge, or hold lone surrogates."""
     text = to_json(value, fallback=repr, inf_nan_mode="strings") if _encodable(value) else b""
     if text and len(text) <= _ECHO_LIMIT:

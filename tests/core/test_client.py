@@ -1,4 +1,4 @@
-"""The client: typed and untyped answers, errors by class, and what it does when connections break."""
+"""The client: typed and untyped answers, errors by class, and what it makes of broken wires."""
 
 import os
 import subprocess
@@ -8,12 +8,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
-import probe
 import pytest
-from serving import Served, serving
 from websockets.asyncio.server import ServerConnection, serve
 
 import paddock
+import probe
 from paddock import EnvClient, EnvLost, Timeouts
 from paddock.errors import (
     AnswerTimeout,
@@ -27,6 +26,7 @@ from paddock.errors import (
     StepFailed,
     StepTimeout,
 )
+from serving import Served, serving
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_a_lost_connection_goes_on_in_the_same_session(server: Served):
     async with EnvClient(server.url) as env:
         await env.reset(episode_id="kept")
         await env.step({"message": "before"})
-        env._socket.transport.abort()
+        env._talk._socket.transport.abort()
         await anyio.sleep(0.1)
         state = await env.state()
         assert (state["last"], state["step_count"], state["episode_id"]) == ("before", 1, "kept")
@@ -126,7 +126,7 @@ async def test_a_connection_lost_in_mid_step_says_so_and_goes_on(server: Served)
 
             async def cut() -> None:
                 await anyio.sleep(0.2)
-                env._socket.transport.abort()
+                env._talk._socket.transport.abort()
 
             tasks.start_soon(cut)
             with pytest.raises(ConnectionInterrupted, match="step"):

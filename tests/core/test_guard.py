@@ -2,14 +2,14 @@
 
 import anyio
 import httpx
-import probe
 import pytest
-from serving import serving
 from websockets.exceptions import InvalidStatus
 
+import probe
 from paddock.errors import ConfigurationError
 from paddock.server import Settings
 from paddock.server.guard import Guard
+from serving import serving
 
 DOORS = [
     ("POST", "/reset"), ("POST", "/step"), ("GET", "/state"), ("POST", "/mcp"),

@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator
 
 import anyio
 import httpx
-import probe
 import pytest
+
+import probe
 from serving import Served, serving
 
 

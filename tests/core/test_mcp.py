@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
-import probe
 import pytest
+
+import probe
 from serving import Served, serving
 
 CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
@@ -200,7 +201,10 @@ class TestToolActions:
         [
             ({"tool_name": "nope"}, "tool_not_found"),
             ({"tool_name": "echo"}, "invalid_args"),
-            ({"tool_name": "echo", "arguments": {"message": "x", "op": "raise"}}, "execution_error"),
+            (
+                {"tool_name": "echo", "arguments": {"message": "x", "op": "raise"}},
+                "execution_error",
+            ),
         ],
     )
     async def test_what_fails_is_in_the_observation(

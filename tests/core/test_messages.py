@@ -7,7 +7,6 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from probe import Echo, EchoObservation
 
 from paddock.errors import (
     AnswerTooLarge,
@@ -22,6 +21,7 @@ from paddock.errors import (
 from paddock.messages import Codec, ResetMessage, StepMessage
 from paddock.tools import CallTool, Evaluate, ListTools
 from paddock.types import Action, Observation
+from probe import Echo, EchoObservation
 
 
 class Other(Action):

@@ -112,14 +112,12 @@ def test_a_taken_port_is_said_plainly():
             [*SERVE, "probe:SPEC", "--port", port], env=ENV, capture_output=True, timeout=20
         )
     assert done.returncode == 1
-    assert b"address already in use" in done.stderr
+    assert b"Address already in use" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
 def test_an_environment_without_its_library_says_what_to_install():
-    done = subprocess.run(
-        [*SERVE, "hung:LACKING"], env=ENV, capture_output=True, timeout=20
-    )
+    done = subprocess.run([*SERVE, "hung:LACKING"], env=ENV, capture_output=True, timeout=20)
     assert done.returncode == 64
     assert b"pip install 'paddock[lacking]'" in done.stderr
 

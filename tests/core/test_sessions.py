@@ -3,12 +3,12 @@
 import time
 
 import anyio
-import probe
 import pytest
-from serving import serving
 from websockets.exceptions import ConnectionClosed
 
+import probe
 from paddock.manager import Place
+from serving import serving
 
 RESET = {"type": "reset", "data": {}}
 SLOW = {"message": "slow", "op": "sleep", "arg": 30}

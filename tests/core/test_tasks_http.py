@@ -3,11 +3,11 @@
 from collections.abc import AsyncGenerator
 
 import httpx
-import probe
 import pytest
-from serving import serving
 
+import probe
 from paddock_terminal import SPEC
+from serving import serving
 
 TASK = {"id": "fix-the-median", "split": "train", "index": 0}
 

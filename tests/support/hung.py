@@ -3,11 +3,10 @@
 import time
 from typing import Any
 
-from probe import Echo, EchoObservation
-
 from paddock import Environment
 from paddock.catalog import EnvSpec
 from paddock.types import Episode, ResetOptions
+from probe import Echo, EchoObservation
 
 
 class HungEnv(Environment[Echo, EchoObservation, ResetOptions]):

@@ -57,9 +57,7 @@ def _answer(action: Echo) -> EchoObservation:
         case "odd":
             return EchoObservation(echoed="odd", extra={"object": object()})
         case "done":
-            return EchoObservation(
-                echoed="bye", done=True, reward=1.0, metadata={"why": "asked"}
-            )
+            return EchoObservation(echoed="bye", done=True, reward=1.0, metadata={"why": "asked"})
         case _:
             return EchoObservation(
                 echoed=action.message,

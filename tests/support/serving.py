@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,4 @@ async def serving(spec: EnvSpec, **settings: Any) -> AsyncGenerator[Served]:
 
 class _Server(uvicorn.Server):
     def capture_signals(self):  # the tests keep their own Ctrl-C
-        from contextlib import nullcontext
-
         return nullcontext()

@@ -40,13 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(prog="paddock", description=_summary())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in argv if not word.startswith("-")), None)
-    for name, what in COMMANDS.items():
-        sub = commands.add_parser(name, help=what, description=f"{what.capitalize()}.")
-        if name == chosen:
-            _module(name).add_arguments(sub)
-    args = parser.parse_args(argv)
+    chosen = next((word for word in argv if not word.startswith("-")), "")
     try:
+        for name, what in COMMANDS.items():
+            sub = commands.add_parser(name, help=what, description=f"{what.capitalize()}.")
+            if name == chosen:
+                _module(name).add_arguments(sub)
+        args = parser.parse_args(argv)
         return _module(args.command).run(args)
     except CatalogError as exc:
         return _complain(exc, EX_USAGE)
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PaddockError as exc:
         return _complain(exc, 1)
     except ModuleNotFoundError as exc:
-        return _complain(f"{exc}; `{args.command}` needs an extra: {_EXTRA[args.command]}", 1)
+        return _complain(f"{exc}; {_EXTRA.get(chosen, 'reinstall paddock')}", 1)
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
 

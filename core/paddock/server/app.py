@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 
@@ -23,7 +22,7 @@ from paddock.errors import (
     UnknownSession,
 )
 from paddock.manager import SessionManager
-from paddock.messages import error_data, short
+from paddock.messages import error_data
 from paddock.server.address import SessionPrefix
 from paddock.server.door import Gone
 from paddock.server.guard import Guard, Receive, Scope, Send
@@ -88,7 +87,6 @@ def create_app(spec: EnvSpec, settings: Settings | None = None) -> FastAPI:
     app.router.routes.append(WebSocketRoute("/ws", _Door(manager, openenv)))
     app.router.routes.append(WebSocketRoute("/mcp", _Door(manager, McpDialect())))
     app.add_exception_handler(EnvError, _env_error)
-    app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(Gone, _gone)
     app.add_exception_handler(Exception, _bug)
     app.add_middleware(SessionPrefix)
@@ -124,13 +122,6 @@ class _Json(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, default=str).encode()
-
-
-async def _bad_request(request: Request, exc: Exception) -> Response:
-    # As FastAPI's own answer, but for what is quoted: NaN and half a character would be a 500.
-    assert isinstance(exc, RequestValidationError)
-    errors = [{**error, "input": short(error.get("input"))} for error in exc.errors()]
-    return _Json({"detail": errors}, 422)
 
 
 async def _gone(request: Request, exc: Exception) -> Response:

@@ -5,20 +5,23 @@ reset begins it, and ``POST /close`` ends it. Without any of them a request gets
 session, as with OpenEnv, so that ``/reset`` and then ``/step`` are two unrelated episodes.
 """
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, TypeAdapter
 from starlette.responses import PlainTextResponse, Response
 
 from paddock.catalog import EnvSpec
 from paddock.errors import UnknownSession
 from paddock.manager import Lease, Place, SessionManager
-from paddock.messages import Codec, ResetData
+from paddock.messages import ResetData
 from paddock.server.address import HEADER, address_of
+from paddock.server.body import documented, reader
 from paddock.server.door import use, while_connected
 from paddock.server.mcp import answer_request
-from paddock.types import Observation
+from paddock.session import Session
+from paddock.types import Observation, State
 
 __all__ = ["control_routes", "info_routes"]
 
@@ -31,7 +34,7 @@ class ResetRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    seed: int | None = Field(default=None, ge=0, description="Seed of the episode.")
+    seed: StrictInt | None = Field(default=None, ge=0, description="Seed of the episode.")
     episode_id: str | None = Field(
         default=None, max_length=255, description="Names the episode, and binds it to a session."
     )
@@ -54,13 +57,9 @@ class EpisodeRequest(BaseModel):
     episode_id: str | None = Field(default=None, max_length=255, description="Which episode.")
 
 
-class EpisodeResponse(BaseModel):
-    """What reset, step and evaluate answer."""
-
-    observation: dict[str, Any]
-    reward: float | None = None
-    done: bool = False
-    metadata: dict[str, Any] | None = None
+ResetBody = Annotated[ResetRequest, Depends(reader(ResetRequest))]
+StepBody = Annotated[StepRequest, Depends(reader(StepRequest))]
+EpisodeBody = Annotated[EpisodeRequest, Depends(reader(EpisodeRequest))]
 
 
 def control_routes(manager: SessionManager) -> APIRouter:
@@ -68,47 +67,64 @@ def control_routes(manager: SessionManager) -> APIRouter:
     router = APIRouter(tags=["episode"])
     codec = manager.codec
 
-    @router.post("/reset", response_model=EpisodeResponse)
-    async def reset(request: Request, body: ResetRequest | None = None) -> Response:
+    async def answer(
+        request: Request,
+        session_id: str | None,
+        play: Callable[[Session], Awaitable[Observation | State]],
+    ) -> Response:
+        """Do something in the session that is meant, for as long as its client is there."""
+
+        async def work() -> Response:
+            async with use(manager, session_id) as lease:
+                found = await play(lease.session)
+                if isinstance(found, State):
+                    body = codec.state_body(found)
+                else:
+                    body = codec.envelope(found, metadata=True)
+                return Response(body, media_type=JSON, headers=_headers(lease))
+
+        return await while_connected(request.receive, work)
+
+    @router.post(
+        "/reset", response_model=None, openapi_extra=documented(ResetRequest, required=False)
+    )
+    async def reset(request: Request, body: ResetBody) -> Response:
         """Begin an episode."""
-        body = body or ResetRequest()
         data = ResetData(seed=body.seed, episode_id=body.episode_id, **(body.model_extra or {}))
         session_id = _session_id(request, body.episode_id)
         if session_id is not None:
-            await _ensure(manager, session_id)
-        async with use(manager, session_id) as lease:
-            observation = await while_connected(request.receive, lambda: lease.session.reset(data))
-            return _answer(codec, observation, lease)
+            await while_connected(request.receive, lambda: _ensure(manager, session_id))
+        return await answer(request, session_id, lambda session: session.reset(data))
 
-    @router.post("/step", response_model=EpisodeResponse)
-    async def step(request: Request, body: StepRequest) -> Response:
+    @router.post("/step", response_model=None, openapi_extra=documented(StepRequest))
+    async def step(request: Request, body: StepBody) -> Response:
         """Carry out an action."""
         action = codec.action(body.action)
-        async with use(manager, _session_id(request, body.episode_id)) as lease:
-            observation = await while_connected(
-                request.receive, lambda: lease.session.step(action, limit_s=body.timeout_s)
-            )
-            return _answer(codec, observation, lease)
+        session_id = _session_id(request, body.episode_id)
+        return await answer(
+            request, session_id, lambda session: session.step(action, limit_s=body.timeout_s)
+        )
 
     @router.get("/state", response_model=None)
-    async def state(request: Request, episode_id: str | None = None) -> Response:
-        """Return what a trainer may inspect."""
-        async with use(manager, _session_id(request, episode_id)) as lease:
-            found = await while_connected(request.receive, lease.session.state)
-            return Response(codec.state_body(found), media_type=JSON, headers=_headers(lease))
+    async def state(request: Request) -> Response:
+        """Return what a trainer may inspect; ``?episode_id=`` says of which episode."""
+        session_id = _session_id(request, request.query_params.get("episode_id"))
+        return await answer(request, session_id, lambda session: session.state())
 
-    @router.post("/evaluate", response_model=EpisodeResponse)
-    async def evaluate(request: Request, body: EpisodeRequest | None = None) -> Response:
+    @router.post(
+        "/evaluate", response_model=None, openapi_extra=documented(EpisodeRequest, required=False)
+    )
+    async def evaluate(request: Request, body: EpisodeBody) -> Response:
         """End the episode with the task's own check."""
-        episode_id = body.episode_id if body else None
-        async with use(manager, _session_id(request, episode_id)) as lease:
-            observation = await while_connected(request.receive, lease.session.evaluate)
-            return _answer(codec, observation, lease)
+        session_id = _session_id(request, body.episode_id)
+        return await answer(request, session_id, lambda session: session.evaluate())
 
-    @router.post("/close", response_model=None)
-    async def close(request: Request, body: EpisodeRequest | None = None) -> dict[str, Any]:
+    @router.post(
+        "/close", response_model=None, openapi_extra=documented(EpisodeRequest, required=False)
+    )
+    async def close(request: Request, body: EpisodeBody) -> dict[str, Any]:
         """End a session that an id or an episode is bound to."""
-        session_id = _session_id(request, body.episode_id if body else None)
+        session_id = _session_id(request, body.episode_id)
         if session_id is None:
             raise UnknownSession("Unknown session_id: name the session to close")
         manager.end(manager.find(session_id), "its client closed it")
@@ -128,12 +144,12 @@ def info_routes(manager: SessionManager, about: dict[str, Any]) -> APIRouter:
     spec = manager.spec
     schema = schemas(spec)
 
-    @router.get("/health")
+    @router.get("/health", response_model=None)
     async def health() -> dict[str, str]:
         """Say that the server answers. Does no work."""
         return {"status": "healthy"}
 
-    @router.get("/metadata")
+    @router.get("/metadata", response_model=None)
     async def metadata() -> dict[str, Any]:
         """Describe the environment."""
         return {
@@ -147,12 +163,12 @@ def info_routes(manager: SessionManager, about: dict[str, Any]) -> APIRouter:
             **about,
         }
 
-    @router.get("/schema")
+    @router.get("/schema", response_model=None)
     async def schema_() -> dict[str, Any]:
         """Return the JSON schemas of action, observation and state."""
         return schema
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get("/metrics", response_model=None, response_class=PlainTextResponse)
     async def metrics() -> str:
         """Return counters in Prometheus' text format."""
         places = (f'paddock_sessions{{place="{p.value}"}} {manager.count(p)}' for p in Place)
@@ -219,8 +235,3 @@ def _session_id(request: Request, episode_id: str | None) -> str | None:
 
 def _headers(lease: Lease) -> dict[str, str] | None:
     return {HEADER: lease.session.id} if lease.named and lease.session.id.isascii() else None
-
-
-def _answer(codec: Codec, observation: Observation, lease: Lease) -> Response:
-    body = codec.envelope(observation, metadata=True)
-    return Response(body, media_type=JSON, headers=_headers(lease))

@@ -37,3 +37,10 @@ def configure_logging(level: str = "info", kind: str = "text") -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # uvicorn says this of every WebSocket that was refused with a status of its own: strangers
+    # could fill the log with it.
+    return "without completing handshake" not in record.getMessage()

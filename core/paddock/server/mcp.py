@@ -103,7 +103,9 @@ async def _in_conversation(rpc: jsonrpc.Request, session: Session) -> Any:
 
 
 async def _call(session: Session, params: dict[str, Any]) -> dict[str, Any]:
-    arguments: Any = params.get("arguments") or {}
+    arguments: Any = params.get("arguments")
+    if arguments is None:
+        arguments = {}
     if not isinstance(arguments, dict):
         raise RpcError(jsonrpc.INVALID_PARAMS, "Invalid params - 'arguments' is an object")
     action = session.tool_action(_tool_name(params), cast("dict[str, Any]", arguments))

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import anyio
@@ -64,11 +65,13 @@ def serve(
     configure_logging(log_level, log_format)
     settings.check_bind(None if uds else host)
     app = create_app(spec, settings)
+    try:
+        listener = _listen(host, port, uds)
+    except OSError as exc:
+        logger.error("cannot listen on %s: %s", uds or f"{host}:{port}", exc)
+        return 1
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
-        uds=uds,
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -80,33 +83,46 @@ def serve(
         ws_ping_timeout=120,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = _Server(config, app.state.manager, control_fd)
-    try:
-        server.run()
-    except SystemExit:  # uvicorn's way of saying that the port is taken
-        return 1
+    server = _Server(config, app.state.manager, uds or _url(listener), control_fd)
+    with listener:
+        server.run(sockets=[listener])
+    if uds:
+        Path(uds).unlink(missing_ok=True)
     return 0 if server.started else 1
+
+
+def _listen(host: str, port: int, uds: str | None) -> socket.socket:
+    """Bind here and not in uvicorn, which looks the host up on four threads of libuv's."""
+    if uds is not None:
+        listener = socket.socket(socket.AF_UNIX)
+        Path(uds).unlink(missing_ok=True)
+        listener.bind(uds)
+    else:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    listener.setblocking(False)
+    return listener
 
 
 class _Server(uvicorn.Server):
     """A uvicorn server that says when it is ready, and drains before it closes connections."""
 
     def __init__(
-        self, config: uvicorn.Config, manager: SessionManager, control_fd: int | None
+        self, config: uvicorn.Config, manager: SessionManager, name: str, control_fd: int | None
     ) -> None:
         super().__init__(config)
         self._manager = manager
+        self._name = name
         self._control = None if control_fd is None else socket.socket(fileno=control_fd)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        name = self.config.uds or _url(self.servers[0].sockets[0])
-        limits = self._manager.limits
-        logger.info(
-            "serving %s on %s (%d sessions)", self._manager.spec.reference, name, limits.capacity
-        )
+        reference, capacity = self._manager.spec.reference, self._manager.limits.capacity
+        logger.info("serving %s on %s (%d sessions)", reference, self._name, capacity)
         if self._control is not None:
-            self._control.sendall(f"{name}\n".encode())
+            self._control.sendall(f"{self._name}\n".encode())
             threading.Thread(target=self._wait_for_parent, name="lifeline", daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -1,12 +1,13 @@
 """The task routes: which tasks an environment ships, in the shape OpenEnv and ORS agreed on."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 
 from paddock.catalog import EnvSpec, load
+from paddock.server.body import documented, reader
 from paddock.tasks import TaskSet
 
 __all__ = ["task_routes"]
@@ -35,11 +36,17 @@ class RangeRequest(SplitRequest):
     stop: int | None = None
 
 
+SplitBody = Annotated[SplitRequest, Depends(reader(SplitRequest))]
+TaskBody = Annotated[TaskRequest, Depends(reader(TaskRequest))]
+RangeBody = Annotated[RangeRequest, Depends(reader(RangeRequest))]
+
+
 def task_routes(spec: EnvSpec) -> APIRouter:
     """Return the task routes. Without tasks they answer 501, as OpenEnv's do."""
     router = APIRouter(tags=["tasks"])
 
-    def tasks(env_name: str, method: str) -> TaskSet:
+    def tasks(request: Request, method: str) -> TaskSet:
+        env_name: str = request.path_params["env_name"]
         if env_name.lower() != spec.name.lower():
             raise HTTPException(404, f"unknown environment '{env_name}'")
         if spec.tasks is None:
@@ -56,38 +63,42 @@ def task_routes(spec: EnvSpec) -> APIRouter:
         except KeyError as exc:
             raise HTTPException(400, f"unknown split {exc.args[0]!r}") from None
 
-    @router.get("/list_environments")
-    def list_environments() -> list[str]:
+    @router.get("/list_environments", response_model=None)
+    async def list_environments() -> list[str]:
         return [spec.name]
 
-    @router.get("/{env_name}/splits")
-    def splits(env_name: str) -> list[dict[str, str]]:
+    @router.get("/{env_name}/splits", response_model=None)
+    def splits(request: Request) -> list[dict[str, str]]:
         kinds = ("train", "validation", "test")
         return [
             {"name": name, "type": name if name in kinds else "validation"}
-            for name in tasks(env_name, "list_splits").splits
+            for name in tasks(request, "list_splits").splits
         ]
 
-    @router.post("/{env_name}/tasks")
-    def list_tasks(env_name: str, body: SplitRequest) -> dict[str, Any]:
-        found = tasks(env_name, "list_tasks")
+    @router.post("/{env_name}/tasks", **_takes(SplitRequest))
+    def list_tasks(request: Request, body: SplitBody) -> dict[str, Any]:
+        found = tasks(request, "list_tasks")
         public = checked(lambda: [t.public() for t in found.range(body.split)])
         return {"tasks": public, "env_name": spec.name}
 
-    @router.post("/{env_name}/num_tasks")
-    def num_tasks(env_name: str, body: SplitRequest) -> dict[str, int]:
-        found = tasks(env_name, "num_tasks")
+    @router.post("/{env_name}/num_tasks", **_takes(SplitRequest))
+    def num_tasks(request: Request, body: SplitBody) -> dict[str, int]:
+        found = tasks(request, "num_tasks")
         return {"num_tasks": checked(lambda: found.count(body.split))}
 
-    @router.post("/{env_name}/task")
-    def get_task(env_name: str, body: TaskRequest) -> dict[str, Any]:
-        found = tasks(env_name, "get_task")
+    @router.post("/{env_name}/task", **_takes(TaskRequest))
+    def get_task(request: Request, body: TaskBody) -> dict[str, Any]:
+        found = tasks(request, "get_task")
         return {"task": checked(lambda: found.get(body.split, body.index).public())}
 
-    @router.post("/{env_name}/task_range")
-    def task_range(env_name: str, body: RangeRequest) -> dict[str, Any]:
-        found = tasks(env_name, "list_tasks")
+    @router.post("/{env_name}/task_range", **_takes(RangeRequest))
+    def task_range(request: Request, body: RangeBody) -> dict[str, Any]:
+        found = tasks(request, "list_tasks")
         some = checked(lambda: [t.public() for t in found.range(body.split, body.start, body.stop)])
         return {"tasks": some}
 
     return router
+
+
+def _takes(model: type[BaseModel]) -> dict[str, Any]:
+    return {"response_model": None, "openapi_extra": documented(model)}

@@ -44,7 +44,7 @@ class Pty:
             _sane(slave)
             # `setsid -c` makes the slave the controlling terminal; a `preexec_fn` could as well,
             # but forking Python code from a threaded server can deadlock.
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 ["setsid", "-c", *argv],
                 stdin=slave,
                 stdout=slave,

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from paddock_terminal.boundary import PREFIX, Marker, Scanner
 from paddock_terminal.keys import encode
 from paddock_terminal.output import Output, Pending, plain
@@ -147,7 +148,5 @@ def test_pieces_of_output_join_to_the_whole(parts: list[str], data: st.DataObjec
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
     bounds = list(zip([0, *cuts], [*cuts, len(whole)], strict=True))
     pending = Pending()
-    said = "".join(
-        plain(pending.cut(whole[a:b], final=i == len(bounds) - 1)) for i, (a, b) in enumerate(bounds)
-    )
+    said = "".join(plain(pending.cut(whole[a:b], final=(a, b) is bounds[-1])) for a, b in bounds)
     assert said == plain(whole)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import anyio
 import pytest
+
+from paddock import Context, Episode
+from paddock.errors import InvalidMessage, NotAvailable
+from paddock.session import Session
+from paddock.watchdog import Watchdog
 from paddock_terminal import (
+    SPEC,
     Resize,
     Run,
     SendKeys,
@@ -16,11 +22,6 @@ from paddock_terminal import (
     Wait,
 )
 from paddock_terminal.env import TASKS, TerminalEnv
-
-from paddock import Context, Episode
-from paddock.errors import InvalidMessage, NotAvailable
-from paddock.session import Session
-from paddock.watchdog import Watchdog
 
 
 class Player:
@@ -126,7 +127,7 @@ class TestBoundary:
             "trap 'echo debug >/dev/null' DEBUG",
             "cd $(mktemp -d) && rmdir $PWD",
             "rm -rf $(dirname $(declare -f __paddock_r | grep -o '/.*/cmd'))",
-            "for fd in /proc/$$/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done",
+            'for fd in /proc/$$/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval "exec $n>&-"; done',
         ],
         ids=lambda v: v[:24],
     )
@@ -369,8 +370,6 @@ class TestEpisodes:
 
 
 async def test_a_session_counts_the_steps_and_names_the_episode():
-    from paddock_terminal import SPEC
-
     context = Context()
     session = Session(
         id="s",
