@@ -210,7 +210,9 @@ def _make_workspace(task: Task | None) -> Path:
     (root / "home").mkdir()
     workspace = root / "workspace"
     if task is not None and task.environment.is_dir():
-        shutil.copytree(task.environment, workspace, symlinks=True)
+        # An installer compiles whatever Python it finds in a package, a task's files, too.
+        compiled = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(task.environment, workspace, symlinks=True, ignore=compiled)
     else:
         workspace.mkdir()
     return root
