@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import engine
 import httpx
 import pytest
 
+import engine
 import paddock
 
 pytestmark = [

@@ -34,8 +34,8 @@ class EnvSpec:
         description: One sentence for lists.
         entry_point: ``"package.module:Class"``; imported when a session is made.
         action: The action model, or a union of them; the first is the default action.
-        observation: The observation model.
-        state: The state model.
+        observation: The observation model; each of its fields has a default.
+        state: The state model; each of its fields has a default.
         options: What `reset` takes beside seed and episode id.
         extra: The extra of the distribution that brings what the environment needs.
         tasks: ``"package.module:NAME"`` of a `TaskSet`, if it ships tasks.

@@ -44,7 +44,7 @@ class Context:
 class Environment(ABC, Generic[ActionT, ObservationT, OptionsT]):
     """One world for one session. Nothing in it may block the event loop.
 
-    The session guarantees one call at a time, a reset before the first step, and `close` at the
+    The session guarantees one call at a time, a reset before anything else, and `close` at the
     end, whatever happened before. A call may be cancelled; the environment stays usable then.
 
     Raise an `EnvError` for what the client should know by class; any other exception becomes

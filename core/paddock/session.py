@@ -201,6 +201,8 @@ class Session:
         return await self._env.step(action)
 
     async def _look(self) -> State:
+        if self._episode_id is None:
+            return self.spec.state()
         state = await self._env.state()
         state.episode_id, state.step_count = self._episode_id, self._step_count
         return state

@@ -103,7 +103,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
     async def state(self) -> TerminalState:
         """Return what a trainer may inspect."""
         shell, task = self._shell, self._task
-        if shell is None:
+        if shell is None:  # closing
             return TerminalState()
         return TerminalState(
             task_id=task.id if task else None,
