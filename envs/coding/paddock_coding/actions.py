@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from paddock.types import Action
-from paddock_coding.workspace import Base64, Files, Record
+from paddock.workspace import Base64, Files, Record
 
 __all__ = [
     "Code",

@@ -1,5 +1,7 @@
 """The models of the coding environment: what goes in and what comes out."""
 
+from paddock.inline import CaseResult, InlineTask, TaskOptions, TestPlan, TestReport
+from paddock.workspace import FileSpec, GitSource, Limits, Workspace
 from paddock_coding.actions import (
     Code,
     CodingAction,
@@ -27,8 +29,6 @@ from paddock_coding.observations import (
     Truncation,
     WorkspaceDiff,
 )
-from paddock_coding.task import CaseResult, Task, TaskOptions, TestPlan, TestReport
-from paddock_coding.workspace import FileSpec, GitSource, Limits, Workspace
 
 __all__ = [
     "CaseResult",
@@ -44,6 +44,7 @@ __all__ = [
     "FileEntry",
     "FileSpec",
     "GitSource",
+    "InlineTask",
     "Interrupt",
     "IsolationInfo",
     "Limits",
@@ -56,7 +57,6 @@ __all__ = [
     "RunTests",
     "SessionInfo",
     "Submit",
-    "Task",
     "TestPlan",
     "TestReport",
     "Truncation",

@@ -4,9 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue
 
+from paddock.inline import TestReport
 from paddock.types import Observation, State
-from paddock_coding.task import TestReport
-from paddock_coding.workspace import Limits, Record
+from paddock.workspace import Limits, Record
 
 __all__ = [
     "CodingDetails",

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, model_validator
 
 from paddock.types import Action
+from paddock.workspace import Base64, Record
 from paddock_fileedit.queries import Path, TimeoutS
-from paddock_fileedit.workspace import Base64, Record
 
 __all__ = [
     "ApplyDiff",

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from paddock.inline import CaseResult, InlineTask, TaskOptions, TestPlan, TestReport
+from paddock.workspace import FileSpec, GitSource, Limits, Workspace
 from paddock_fileedit.edits import (
     ApplyDiff,
     ApplyPatch,
@@ -30,8 +32,6 @@ from paddock_fileedit.observations import (
     Match,
 )
 from paddock_fileedit.queries import Check, Diff, Find, Grep, View
-from paddock_fileedit.task import CaseResult, Task, TaskOptions, TestPlan, TestReport
-from paddock_fileedit.workspace import FileSpec, GitSource, Limits, Workspace
 
 __all__ = [
     "ApplyDiff",
@@ -55,6 +55,7 @@ __all__ = [
     "Fuzzy",
     "GitSource",
     "Grep",
+    "InlineTask",
     "Insert",
     "Limits",
     "Match",
@@ -64,7 +65,6 @@ __all__ = [
     "Redo",
     "StrReplace",
     "Submit",
-    "Task",
     "TestPlan",
     "TestReport",
     "Undo",

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from paddock.inline import TestReport
 from paddock.types import Observation, State
+from paddock.workspace import Record
 from paddock_fileedit.edits import Fuzzy
-from paddock_fileedit.task import TestReport
-from paddock_fileedit.workspace import Record
 
 __all__ = [
     "Diagnostic",

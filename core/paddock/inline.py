@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from paddock.types import ResetOptions
-from paddock_fileedit.workspace import Files, Limits, Record, Workspace
+from paddock.workspace import Files, Limits, Record, Workspace
 
-__all__ = ["CaseResult", "Task", "TaskOptions", "TestPlan", "TestReport"]
+__all__ = ["CaseResult", "InlineTask", "TaskOptions", "TestPlan", "TestReport"]
 
 
 class TestPlan(Record):
@@ -34,7 +34,7 @@ class TestPlan(Record):
     )
 
 
-class Task(Record):
+class InlineTask(Record):
     """A task by value, for trainers that own their data."""
 
     id: str = Field(description="Names the task in logs.")
@@ -55,7 +55,7 @@ class TaskOptions(ResetOptions):
     task_id: str | None = Field(default=None, description="A task of the environment's own.")
     split: str | None = Field(default=None, description="The split that `index` counts in.")
     index: int | None = Field(default=None, ge=0, description="A task's place in its split.")
-    task: Task | None = Field(default=None, description="A task by value.")
+    task: InlineTask | None = Field(default=None, description="A task by value.")
     workspace: Workspace | None = Field(
         default=None, description="Files to begin with, on top of the task's."
     )
