@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from paddock.limits import Limits
 from paddock.types import ResetOptions
-from paddock.workspace import Files, Limits, Record, Workspace
+from paddock.workspace import Files, Record, Workspace
 
 __all__ = ["CaseResult", "InlineTask", "TaskOptions", "TestPlan", "TestReport"]
 

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -11,7 +11,6 @@ __all__ = [
     "FileSpec",
     "Files",
     "GitSource",
-    "Limits",
     "Record",
     "Workspace",
 ]
@@ -83,27 +82,4 @@ class Workspace(Record):
     setup: list[list[str]] = Field(
         default_factory=list[list[str]],
         description="Commands (argument vectors) to run in the sandbox before the episode begins.",
-    )
-
-
-class Limits(Record):
-    """What a session may use. A server's own limits are the ceiling of each."""
-
-    timeout_s: float = Field(
-        default=30, gt=0, description="Seconds a step may take unless its action says otherwise."
-    )
-    cpu_s: float | None = Field(default=None, gt=0, description="CPU seconds a process may take.")
-    memory_mb: int = Field(default=2048, gt=0, description="MiB of memory, all processes.")
-    processes: int = Field(default=64, gt=0, description="Processes and threads at a time.")
-    file_mb: int = Field(default=256, gt=0, description="MiB a single file may have.")
-    disk_mb: int = Field(default=1024, gt=0, description="MiB all files together may have.")
-    output_chars: int = Field(
-        default=30_000, gt=0, description="Characters of output to keep, for each stream."
-    )
-    open_files: int = Field(default=256, gt=0, description="File descriptors of a process.")
-    network: Literal["off", "loopback", "allowlist", "full"] = Field(
-        default="off", description="What the sandbox can reach."
-    )
-    allow_hosts: list[str] = Field(
-        default_factory=list[str], description="Host names that `allowlist` lets through."
     )

@@ -1,7 +1,8 @@
 """The models of the coding environment: what goes in and what comes out."""
 
 from paddock.inline import CaseResult, InlineTask, TaskOptions, TestPlan, TestReport
-from paddock.workspace import FileSpec, GitSource, Limits, Workspace
+from paddock.limits import Limits
+from paddock.workspace import FileSpec, GitSource, Workspace
 from paddock_coding.actions import (
     Code,
     CodingAction,

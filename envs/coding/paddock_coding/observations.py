@@ -5,8 +5,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, JsonValue
 
 from paddock.inline import TestReport
+from paddock.limits import Limits
 from paddock.types import Observation, State
-from paddock.workspace import Limits, Record
+from paddock.workspace import Record
 
 __all__ = [
     "CodingDetails",

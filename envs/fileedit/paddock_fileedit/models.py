@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from paddock.inline import CaseResult, InlineTask, TaskOptions, TestPlan, TestReport
-from paddock.workspace import FileSpec, GitSource, Limits, Workspace
+from paddock.limits import Limits
+from paddock.workspace import FileSpec, GitSource, Workspace
 from paddock_fileedit.edits import (
     ApplyDiff,
     ApplyPatch,
