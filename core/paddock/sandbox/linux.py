@@ -7,6 +7,7 @@ before, and allocates nothing that another thread could hold a lock on.
 import ctypes
 import os
 import platform
+import signal
 import struct
 from typing import Final
 
@@ -15,8 +16,11 @@ __all__ = [
     "LANDLOCK_ACCESS_FS",
     "LandlockRuleset",
     "capabilities",
+    "clone_into_parent",
+    "close_from",
     "drop_capabilities",
     "landlock_abi",
+    "landlock_restrict",
     "no_new_privs",
     "set_child_subreaper",
     "set_not_dumpable",
@@ -32,7 +36,11 @@ _libc.syscall.restype = ctypes.c_long
 _libc.prctl.restype = ctypes.c_int
 
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
-_CAPGET, _CAPSET = {"x86_64": (125, 126), "aarch64": (90, 91)}.get(ARCH, (125, 126))
+_CLOSE_RANGE = 436
+_CAPGET, _CAPSET, _CLONE = {"x86_64": (125, 126, 56), "aarch64": (90, 91, 220)}.get(
+    ARCH, (125, 126, 56)
+)
+_CLONE_PARENT = 0x8000
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
@@ -66,7 +74,10 @@ def no_new_privs() -> None:
 
 
 def set_not_dumpable() -> None:
-    """Close this process's ``/proc`` entries and its memory to others of the same user."""
+    """Close this process's ``/proc`` entries and its memory to others of the same user.
+
+    An exec opens them again.
+    """
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
@@ -83,6 +94,19 @@ def set_parent_death_signal(signal: int) -> None:
 def setns(fd: int, kinds: int) -> None:
     """Join the namespaces of a process (by pidfd, ``CLONE_NEW*`` flags). Linux 5.8."""
     _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kinds)))
+
+
+def clone_into_parent() -> int:
+    """Fork a sibling: its parent is this process's parent. Return 0 in it, as fork does.
+
+    Only for a single-threaded process: Python's own preparations for a fork are not made.
+    """
+    return _syscall(_CLONE, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+
+
+def close_from(fd: int) -> None:
+    """Close every descriptor from one on."""
+    _syscall(_CLOSE_RANGE, fd, 0xFFFFFFFF, 0)
 
 
 class _CapHeader(ctypes.Structure):
@@ -168,13 +192,14 @@ class LandlockRuleset:
 
     Args:
         abi: The kernel's ABI, or an older one to be held to.
+        files: Whether files are handled: only the paths that are added can be used.
         network: Whether TCP is handled: only the ports that are added can be connected to.
         scope: Whether signals and abstract UNIX sockets stay inside the domain.
     """
 
-    def __init__(self, abi: int, *, network: bool, scope: bool) -> None:
+    def __init__(self, abi: int, *, files: bool, network: bool, scope: bool) -> None:
         abi = min(abi, _KNOWN_ABI)
-        handled = sum(LANDLOCK_ACCESS_FS.values())
+        handled = sum(LANDLOCK_ACCESS_FS.values()) if files else 0
         for name, since in (("refer", 2), ("truncate", 3), ("ioctl_dev", 5)):
             if abi < since:
                 handled &= ~LANDLOCK_ACCESS_FS[name]
@@ -196,7 +221,15 @@ class LandlockRuleset:
         rule = struct.pack("=QQ", _NET_CONNECT_TCP, port)
         _syscall(_LANDLOCK_ADD_RULE, self._fd, _RULE_NET_PORT, rule, 0)
 
-    def restrict_self(self) -> None:
-        """Enforce it on this thread and its children, for good. Needs `no_new_privs`."""
-        _syscall(_LANDLOCK_RESTRICT_SELF, self._fd, 0)
+    def fileno(self) -> int:
+        """Return its descriptor, which any number of processes may enforce on themselves."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close the descriptor; what it was enforced on stays restricted."""
         os.close(self._fd)
+
+
+def landlock_restrict(fd: int) -> None:
+    """Enforce a ruleset on this thread and its children, for good. Needs `no_new_privs`."""
+    _syscall(_LANDLOCK_RESTRICT_SELF, fd, 0)

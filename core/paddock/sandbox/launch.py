@@ -1,0 +1,166 @@
+"""From fork to exec: what a child of the zygote does to itself, in the one order that works.
+
+Every step is irreversible, and some need what a later one takes away: process attributes before the
+user id, the user id before the namespaces that belong to it, Landlock after them, the filter last of
+all. A child that cannot take a step writes why to its status pipe and ends; one that can execs,
+which closes the pipe.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import resource
+import signal
+import termios
+
+from paddock.sandbox import linux
+from paddock.sandbox.confinement import Confinement, Launch
+
+__all__ = ["CANNOT_START", "execute", "give_up_privileges", "ruleset_of"]
+
+CANNOT_START = 127
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP, signal.SIGCHLD)
+_ALL_NAMESPACES = 0x7E020000  # CLONE_NEWNS | CGROUP | UTS | IPC | USER | PID | NET
+_HIGH = 64  # descriptors are moved here first, out of each other's way
+
+
+def execute(
+    launch: Launch,
+    confinement: Confinement,
+    fds: list[int],
+    *,
+    ruleset: int | None,
+    join: tuple[int, int] | None = None,
+) -> None:
+    """Become the program of a launch. Runs in a fresh child; does not return.
+
+    Args:
+        launch: What to start.
+        confinement: How to confine it.
+        fds: What it gets as its descriptors 0, 1, 2 and so on, and last the status pipe.
+        ruleset: Descriptor of the session's Landlock rules.
+        join: A pidfd whose namespaces are joined, and a pipe that is told the process id of the
+            child that is in them: this process is not.
+    """
+    status = fds[-1]
+    try:
+        own = len(fds) - 1
+        kept = _arrange([*fds, *([] if ruleset is None else [ruleset]), *(join or ())], own)
+        status = own
+        if ruleset is not None:
+            ruleset = own + 1
+        give_up_privileges(confinement)
+        if join is not None:
+            _enter(kept[-2], kept[-1])
+        os.setsid()
+        if launch.tty:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if confinement.seccomp:
+            linux.no_new_privs()
+        if ruleset is not None:
+            linux.landlock_restrict(ruleset)
+        try:
+            os.chdir(launch.cwd)
+        except OSError:
+            os.chdir("/")
+        if confinement.seccomp:
+            linux.set_seccomp(confinement.seccomp)
+        _exec(launch)
+    except BaseException as exc:  # noqa: BLE001 - there is nobody above who could handle it
+        number = exc.errno if isinstance(exc, OSError) and exc.errno else errno.EPERM
+        with contextlib.suppress(OSError):
+            os.write(status, f"{number} {exc}".encode()[:4000])
+    finally:
+        os._exit(CANNOT_START)
+
+
+def give_up_privileges(confinement: Confinement) -> None:
+    """Take on the priority, the limits and the user of a session."""
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:  # noqa: PTH123
+        score.write(str(confinement.oom_score_adj))
+    os.nice(confinement.nice)
+    os.umask(0o077)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    uid = confinement.uid
+    if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+    for which, value in confinement.limits:
+        hard = resource.getrlimit(which)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (value, value))
+    if uid is not None:
+        os.setresuid(uid, uid, uid)
+
+
+def ruleset_of(
+    confinement: Confinement, *, scope_only: bool = False
+) -> linux.LandlockRuleset | None:
+    """Return a session's Landlock rules, made once; each child enforces them on itself.
+
+    Args:
+        confinement: The session's.
+        scope_only: Rules that keep signals in and allow everything else.
+    """
+    if not confinement.landlock_abi:
+        return None
+    rules = linux.LandlockRuleset(
+        confinement.landlock_abi,
+        files=not scope_only,
+        network=confinement.network and not scope_only,
+        scope=True,
+    )
+    if scope_only:
+        return rules
+    for path, access in confinement.paths:
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # not every system has every directory
+        try:
+            rules.allow(fd, access)
+        finally:
+            os.close(fd)
+    for port in confinement.ports:
+        rules.allow_connect(port)
+    return rules
+
+
+def _arrange(fds: list[int], inherited: int) -> list[int]:
+    """Make the descriptors 0, 1, 2, ... in order; the exec closes all but the first so many."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH) for fd in fds]
+    for target, fd in enumerate(high):
+        os.dup2(fd, target, inheritable=target < inherited)
+    linux.close_from(len(fds))
+    return list(range(len(fds)))
+
+
+def _enter(pidfd: int, report: int) -> None:
+    """Join all namespaces of a process, in a child of this process's parent; end this process."""
+    linux.setns(pidfd, _ALL_NAMESPACES)
+    child = linux.clone_into_parent()
+    if child:
+        os.write(report, b"%d" % child)
+        os._exit(0)
+    os.close(report)
+    os.close(pidfd)
+    linux.drop_capabilities()
+
+
+def _exec(launch: Launch) -> None:
+    program = launch.argv[0]
+    if "/" in program:
+        os.execve(program, launch.argv, launch.env)
+    missing: OSError = FileNotFoundError(errno.ENOENT, f"{program}: not found")
+    for folder in launch.env.get("PATH", _PATH).split(":"):
+        try:
+            os.execve(f"{folder}/{program}", launch.argv, launch.env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as exc:
+            missing = exc
+    raise missing
