@@ -16,7 +16,9 @@ from typing import Any, cast
 
 from paddock.environment import AnyEnvironment, BlockingEnvironment, Context, Environment, bridge
 from paddock.errors import CatalogError, FactoryFailed
+from paddock.limits import Limits
 from paddock.messages import MAX_ANSWER_BYTES, Codec
+from paddock.sandbox.confinement import Profile
 from paddock.types import Observation, ResetOptions, State
 
 __all__ = ["GROUP", "Catalog", "EnvSpec"]
@@ -39,6 +41,8 @@ class EnvSpec:
         options: What `reset` takes beside seed and episode id.
         extra: The extra of the distribution that brings what the environment needs.
         tasks: ``"package.module:NAME"`` of a `TaskSet`, if it ships tasks.
+        sandbox: What its processes need; ``None`` when it starts none.
+        limits: What a session of it may use.
         session_memory_mb: What one session is expected to hold, for the default capacity.
         tags: For searching.
         source: ``"module:ATTRIBUTE"`` of this spec, when no entry point announces it.
@@ -55,6 +59,8 @@ class EnvSpec:
     options: type[ResetOptions] = ResetOptions
     extra: str | None = None
     tasks: str | None = None
+    sandbox: Profile | None = None
+    limits: Limits = field(default_factory=Limits)
     session_memory_mb: int = 64
     tags: tuple[str, ...] = ()
     source: str | None = None

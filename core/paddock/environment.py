@@ -9,11 +9,15 @@ import threading
 from abc import ABC, abstractmethod
 from asyncio import Future, get_running_loop
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from paddock.errors import NotAvailable, StepFailed
+from paddock.limits import Limits
 from paddock.types import Action, Episode, Observation, ResetOptions, State
+
+if TYPE_CHECKING:  # a client imports this module, and has no use for sandboxes
+    from paddock.sandbox.sandboxes import Sandboxes
 
 __all__ = ["AnyEnvironment", "BlockingEnvironment", "Context", "Environment", "bridge"]
 
@@ -34,11 +38,15 @@ class Context:
         step_limit_s: Seconds after which the server cancels a step. An action's own time limit
             must end before it, so that the agent gets an observation and not an error.
         max_answer_bytes: Largest answer the server sends. Outputs are cut to fit.
+        limits: What the session may use, if a reset does not say otherwise.
+        sandboxes: Where processes and files go, if the environment's spec asks for sandboxes.
     """
 
     session_id: str = "local"
     step_limit_s: float = 55.0
     max_answer_bytes: int = 1 << 20
+    limits: Limits = field(default_factory=Limits)
+    sandboxes: "Sandboxes | None" = None
 
 
 class Environment(ABC, Generic[ActionT, ObservationT, OptionsT]):

@@ -14,8 +14,8 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -26,6 +26,8 @@ from paddock.catalog import EnvSpec
 from paddock.environment import Context
 from paddock.errors import CapacityReached, SessionAttached, SessionClosed, UnknownSession
 from paddock.messages import MAX_ANSWER_BYTES
+from paddock.sandbox.levels import Chosen, choose
+from paddock.sandbox.sandboxes import Sandboxes
 from paddock.session import Session
 from paddock.watchdog import Watchdog
 
@@ -102,9 +104,20 @@ class SessionManager:
     Args:
         spec: The environment every session gets one of.
         limits: Capacity and times.
+        isolate: Finds out what is to separate the sessions, if the environment needs sandboxes; by
+            default the strongest level that runs here.
+
+    Attributes:
+        isolation: What separates the sessions; ``None`` before the server runs, and when the
+            environment needs no sandboxes.
     """
 
-    def __init__(self, spec: EnvSpec, limits: Limits) -> None:
+    def __init__(
+        self,
+        spec: EnvSpec,
+        limits: Limits,
+        isolate: Callable[[], Awaitable[Chosen]] = choose,
+    ) -> None:
         self.spec = spec
         self.limits = limits
         self.codec = spec.codec(limits.max_answer_bytes)
@@ -112,6 +125,9 @@ class SessionManager:
         self.draining = False
         self.steps_of_ended = 0
         self.started = 0
+        self.isolation: Chosen | None = None
+        self._isolate = isolate
+        self._sandboxes: Sandboxes | None = None
         self._leases: dict[str, Lease] = {}
         self._starting = 0
         self._waiting: deque[anyio.Event] = deque()
@@ -120,8 +136,19 @@ class SessionManager:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Watch over the sessions for as long as the block lasts; end them all after it."""
-        async with anyio.create_task_group() as self._tasks:
+        """Watch over the sessions for as long as the block lasts; end them all after it.
+
+        Raises:
+            ConfigurationError: The isolation that was asked for cannot be had here.
+        """
+        async with AsyncExitStack() as stack:
+            if self.spec.sandbox is not None:
+                self.isolation = await self._isolate()
+                logger.info("isolation: %s", self.isolation)
+                self._sandboxes = await stack.enter_async_context(
+                    Sandboxes.serving(self.isolation.level, self.spec.sandbox)
+                )
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._tasks.start_soon(self.watchdog.run, name="watchdog")
             self._tasks.start_soon(self._sweep, name="sweep")
             try:
@@ -154,6 +181,8 @@ class SessionManager:
                 session_id=session_id or str(uuid.uuid4()),
                 step_limit_s=self.limits.step_s,
                 max_answer_bytes=self.limits.max_answer_bytes,
+                limits=self.spec.limits,
+                sandboxes=self._sandboxes,
             )
             session = Session(
                 id=context.session_id,

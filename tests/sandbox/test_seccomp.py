@@ -1,18 +1,20 @@
 """The system call filter, answer by answer: compiled, run on a model, and run by the kernel."""
 
+import ctypes
 import errno
 import os
 import platform
 from itertools import product
 
-import bpf
 import pytest
 
+import bpf
 from paddock.sandbox import linux
 from paddock.sandbox.seccomp import ALLOW, KILL, Filter, compile_filter
 from paddock.sandbox.syscall_numbers import AUDIT_ARCH, LAST_KNOWN, NUMBERS
 
 ARCHES = sorted(NUMBERS)
+MODES = ("off", "tcp", "local", "full")
 OK = 0
 FLAGS = 0o2000000 | 0o4000  # SOCK_CLOEXEC | SOCK_NONBLOCK
 
@@ -35,11 +37,11 @@ SOCKETS = {
     (10, 2, 0): {"off": "EACCES", "tcp": "EPERM", "local": OK, "full": OK},
     (10, 3, 58): {"off": "EACCES", "tcp": "EPERM", "local": "EPERM", "full": "EPERM"},
     (16, 3, 0): {"off": "EACCES", "tcp": "EAFNOSUPPORT", "local": OK, "full": OK},
-    (17, 3, 0): {m: "EACCES" if m == "off" else "EAFNOSUPPORT" for m in ("off", "tcp", "local", "full")},
-    (38, 5, 0): {m: "EACCES" if m == "off" else "EAFNOSUPPORT" for m in ("off", "tcp", "local", "full")},
-    (40, 1, 0): {m: "EACCES" if m == "off" else "EAFNOSUPPORT" for m in ("off", "tcp", "local", "full")},
+    **{
+        call: {m: "EACCES" if m == "off" else "EAFNOSUPPORT" for m in MODES}
+        for call in ((17, 3, 0), (38, 5, 0), (40, 1, 0))
+    },
 }  # fmt: skip
-MODES = ("off", "tcp", "local", "full")
 
 
 def answer(rules: Filter, arch: str, name: str | int, *args: int) -> int | str:
@@ -180,17 +182,13 @@ def test_data_in_the_first_packet_is_refused(arch: str, name: str, at: int):
 
 @pytest.mark.parametrize("arch", ARCHES)
 def test_every_filter_is_short_enough_for_the_kernel(arch: str):
-    for network, unix, memfd, sysv, ptrace, foreign, userns in product(
-        MODES, *[(False, True)] * 6
-    ):
+    for network, unix, memfd, sysv, ptrace, foreign, userns in product(MODES, *[(False, True)] * 6):
         rules = Filter(network, unix, memfd, sysv, ptrace, foreign, userns)
         assert len(compile_filter(rules, arch)) // 8 < 512
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_kernel_answers_as_the_model_does(mode: str):
-    import ctypes
-
     arch = platform.machine()
     libc = ctypes.CDLL(None, use_errno=True)
     calls = [("socket", call) for call in SOCKETS] + [
@@ -217,6 +215,9 @@ def test_the_kernel_answers_as_the_model_does(mode: str):
         model = answer(Filter(network=mode), arch, name, *args)
         if model == OK:
             # Allowed by the filter; the kernel may have no such protocol, or refuse by itself.
-            assert kernel in ("0", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT"), (name, args)
+            assert kernel in ("0", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EAFNOSUPPORT"), (
+                name,
+                args,
+            )
         else:
             assert kernel == model, (name, args)

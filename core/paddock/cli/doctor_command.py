@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import anyio
+
 from paddock.catalog import Catalog
 from paddock.errors import CatalogError
 
@@ -68,12 +70,14 @@ def examine() -> Iterator[Finding]:
         ("pytest", "conformance"),
     ):
         yield _library(name, extra)
-    for program, why in (("bash", "terminal"), ("setsid", "terminal")):
+    for program, why in (("bash", "terminal"),):
         path = shutil.which(program)
         yield Finding(program, path is not None, path or f"needed by {why}: install it")
     shm = Path("/dev/shm")
     usable = shm.is_dir() and os.access(shm, os.W_OK)
     yield Finding("/dev/shm", usable or None, "writable" if usable else "a temporary folder serves")
+    if linux and importlib.util.find_spec("idna"):
+        yield from _isolation()
     yield _docker()
     catalog = Catalog()
     for name in catalog:
@@ -82,6 +86,14 @@ def examine() -> Iterator[Finding]:
             yield Finding(f"env {name}", True, f"{spec.version}: {spec.factory.__module__}")
         except CatalogError as exc:
             yield Finding(f"env {name}", False, str(exc))
+
+
+def _isolation() -> Iterator[Finding]:
+    """Run each level; the strongest that runs is what servers here use."""
+    from paddock.sandbox.levels import survey  # noqa: PLC0415 - needs what the server needs
+
+    for level, why in anyio.run(survey).items():
+        yield Finding(f"isolation {level}", why is None or None, why or "runs here")
 
 
 def _library(name: str, extra: str) -> Finding:

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from paddock.catalog import Catalog
+from paddock.sandbox.confinement import Level
 from paddock.server.run import serve
 from paddock.server.settings import Settings
 
@@ -36,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="ceiling of one step (55)")  # fmt: skip
     parser.add_argument("--max-answer-bytes", type=int, metavar="N",
                         help="largest answer (1 MiB)")  # fmt: skip
+    parser.add_argument("--isolation", choices=["auto", *Level],
+                        help="what separates sessions (auto: the strongest)")  # fmt: skip
+    parser.add_argument("--allow-weak", action="store_true", default=None,
+                        help="serve with auto even where nothing separates them")  # fmt: skip
     parser.add_argument("--log-level", default="info",
                         choices=["debug", "info", "warning", "error"])  # fmt: skip
     parser.add_argument("--log-format", default="text", choices=["text", "json"])

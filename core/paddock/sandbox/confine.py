@@ -12,6 +12,7 @@ from paddock.sandbox.seccomp import Filter, NetworkCalls, compile_filter
 
 __all__ = ["anchor_confinement", "confinement_of"]
 
+PORTS_ABI = 4  # of Landlock, since which it governs TCP
 ANCHOR_PROCESSES = 4  # what keeps a session's namespaces counts among its user's processes
 
 _CALLS = {"off": "off", "allowlist": "tcp", "loopback": "local", "full": "full"}
@@ -27,6 +28,7 @@ def confinement_of(
     reaper: int | None,
     abi: int,
     ports: tuple[int, ...] = (),
+    closed_ports: tuple[int, ...] = (),
 ) -> Confinement:
     """Return how a session's processes are confined.
 
@@ -39,6 +41,7 @@ def confinement_of(
         reaper: The user that may kill it.
         abi: The kernel's Landlock ABI.
         ports: TCP ports that may be connected to with the network mode ``allowlist``.
+        closed_ports: TCP ports that may not be with the network mode ``full``.
 
     Raises:
         ConfigurationError: The level cannot give the network mode.
@@ -46,8 +49,13 @@ def confinement_of(
     inside = level is Level.NAMESPACES
     if limits.network == "loopback" and not inside:
         raise ConfigurationError(
-            f"network 'loopback' needs isolation level namespaces; this server has {level}: there is"
-            " one loopback for all of its sessions (docs/isolation.md says which flags help)"
+            f"network 'loopback' needs isolation level namespaces; this server has {level}, where"
+            " all share one loopback (docs/isolation.md says which flags help)"
+        )
+    if closed_ports and level is not Level.NONE and abi < PORTS_ABI:
+        raise ConfigurationError(
+            f"network 'full' needs Landlock ABI {PORTS_ABI} (Linux 6.7), which keeps this server's"
+            f" own ports closed; there is {abi or 'none'}. Use 'allowlist'"
         )
     if level is Level.NONE:
         return Confinement(level, limits=_limits(limits, 0), oom_score_adj=1000)
@@ -70,7 +78,8 @@ def confinement_of(
         paths=() if inside else landlock_paths(profile, level, own),
         landlock_abi=0 if inside else abi,
         network=limits.network in ("off", "allowlist"),
-        ports=ports if limits.network == "allowlist" else (),
+        ports=ports,
+        closed_ports=closed_ports,
         seccomp=compile_filter(rules, linux.ARCH),
         limits=_limits(limits, ANCHOR_PROCESSES if inside else 0),
     )

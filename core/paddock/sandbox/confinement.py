@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Confinement", "Level", "Profile", "rlimits"]
+__all__ = ["Confinement", "Launch", "Level", "Profile", "rlimits"]
 
 
 class Level(StrEnum):
@@ -65,6 +65,7 @@ class Confinement:
         landlock_abi: The kernel's Landlock ABI; 0 leaves Landlock out.
         network: Landlock governs TCP.
         ports: TCP ports that may be connected to then.
+        closed_ports: TCP ports that may not be connected to, where all others may.
         seccomp: The compiled filter; empty at level `none`.
         limits: ``(resource, soft and hard value)``.
         nice: Added to the priority, so that the server goes first.
@@ -78,6 +79,7 @@ class Confinement:
     landlock_abi: int = 0
     network: bool = True
     ports: tuple[int, ...] = ()
+    closed_ports: tuple[int, ...] = ()
     seccomp: bytes = b""
     limits: tuple[tuple[int, int], ...] = ()
     nice: int = 10
@@ -98,6 +100,7 @@ class Confinement:
             landlock_abi=data["landlock_abi"],
             network=data["network"],
             ports=tuple(data["ports"]),
+            closed_ports=tuple(data["closed_ports"]),
             seccomp=base64.b64decode(data["seccomp"]),
             limits=tuple((which, value) for which, value in data["limits"]),
             nice=data["nice"],
@@ -122,6 +125,12 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict[str, str])
     cwd: str = "/"
     tty: bool = False
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Launch":
+        """Read what `to_bytes` wrote."""
+        argv: list[str] = data["argv"]
+        return cls(data["session"], tuple(argv), data["env"], data["cwd"], data["tty"])
 
     def to_bytes(self, number: int) -> bytes:
         """Return it as a request with a number."""

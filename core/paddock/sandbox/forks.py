@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,6 +22,9 @@ __all__ = ["Forks", "Process", "start_zygote"]
 
 REQUEST_S = 10.0
 
+_MAIN = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from paddock.sandbox.zygote import main; main()"
+)
 _EMPTY = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
@@ -32,10 +37,17 @@ class Process:
         returncode: Its exit status, or minus the signal that ended it; ``None`` while it runs.
     """
 
-    def __init__(self, pid: int, pidfd: int, ended: "asyncio.Future[int]") -> None:
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        ended: "asyncio.Future[int]",
+        signal: Callable[[int, int], Awaitable[None]],
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self._ended = ended
+        self._signal = signal
 
     @property
     def returncode(self) -> int | None:
@@ -44,6 +56,19 @@ class Process:
     async def wait(self) -> int:
         """Wait for its end and return its exit status, or minus the signal that ended it."""
         return await asyncio.shield(self._ended)
+
+    def on_exit(self, call: Callable[[], None]) -> None:
+        """Have something called on the event loop once it has ended."""
+        self._ended.add_done_callback(lambda _: call())
+
+    async def send_signal(self, number: int, *, group: bool = False) -> None:
+        """Send a signal to it, or to its process group. Nothing happens when it has ended.
+
+        Raises:
+            OSError: The zygote is gone.
+        """
+        if self.returncode is None or group:
+            await self._signal(-self.pid if group else self.pid, number)
 
     def close(self) -> None:
         """Close the descriptor. The process is not touched."""
@@ -57,9 +82,11 @@ class Forks:
 
     Args:
         control: The server's end of its socket.
+        pid: Its process id.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pid: int) -> None:
+        self.pid = pid
         control.setblocking(False)
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -83,12 +110,23 @@ class Forks:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             data = {"op": "open", "session": session, "confinement": confinement.to_json()}
-            await self._request(data, [theirs.fileno()])
-        return Forks(ours)
+            answer = await self._request(data, [theirs.fileno()])
+        return Forks(ours, answer["zygote"])
 
     async def join(self, session: str, pidfd: int) -> None:
         """Have a session's further processes join the namespaces of a process."""
         await self._request({"op": "join", "session": session}, [pidfd])
+
+    async def listen(self, session: str) -> socket.socket:
+        """Return a listening socket on the loopback of a session's own network.
+
+        Raises:
+            OSError: It has none, or none can be had.
+        """
+        self._numbers += 1
+        request = json.dumps({"op": "listen", "session": session, "id": self._numbers}).encode()
+        _, fds = await self._exchange(self._numbers, request, [])
+        return socket.socket(fileno=fds[0])
 
     async def spawn(self, launch: Launch, stdio: Sequence[int]) -> Process:
         """Start a process.
@@ -100,14 +138,15 @@ class Forks:
         Raises:
             OSError: It could not be started: no such program, a limit, a closed session.
         """
-        told, tells = os.pipe2(os.O_CLOEXEC)
+        told, tells = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self._numbers += 1
             request = launch.to_bytes(self._numbers)
             if len(request) > MAX_MESSAGE:
                 raise OSError(7, f"arguments and environment of {len(request)} bytes are too long")
             answer, fds = await self._exchange(self._numbers, request, [*stdio, tells])
-            process = Process(answer["pid"], fds[0], answer["ended"])
+            signal = partial(self.signal, launch.session)
+            process = Process(answer["pid"], fds[0], answer["ended"], signal)
         except BaseException:
             os.close(told)
             raise
@@ -124,6 +163,13 @@ class Forks:
         finally:
             os.close(told)
         return process
+
+    async def signal(self, session: str, pid: int, number: int) -> None:
+        """Send a signal to a process of a session, or with a negative id to a process group.
+
+        The rights are the session's own: it reaches nobody else's, whatever the id.
+        """
+        await self._request({"op": "signal", "session": session, "pid": pid, "signal": number})
 
     async def kill(self, session: str) -> None:
         """Kill all of a session and wait until nothing is left of it.
@@ -221,9 +267,12 @@ async def start_zygote() -> tuple[Forks, "subprocess.Popen[bytes]"]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, contextlib.ExitStack() as undo:
         undo.callback(ours.close)
-        command = [sys.executable, "-I", "-m", "paddock.sandbox.zygote"]
+        # Isolated: nothing of the user's or of the current directory's can get in front of it.
+        command = [sys.executable, "-I", "-S", "-c", _MAIN, str(Path(__file__).parents[2])]
         process = await to_thread.run_sync(
-            lambda: subprocess.Popen(command, stdin=theirs, env=_EMPTY, start_new_session=True)
+            lambda: subprocess.Popen(
+                command, stdin=theirs.fileno(), env=_EMPTY, start_new_session=True
+            )
         )
         undo.pop_all()
-    return Forks(ours), process
+    return Forks(ours, process.pid), process

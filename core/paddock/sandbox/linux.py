@@ -193,18 +193,27 @@ class LandlockRuleset:
     Args:
         abi: The kernel's ABI, or an older one to be held to.
         files: Whether files are handled: only the paths that are added can be used.
-        network: Whether TCP is handled: only the ports that are added can be connected to.
+        network: Whether connecting by TCP is handled: only to the ports that are added.
+        bind: Whether binding TCP ports is handled: none can be.
         scope: Whether signals and abstract UNIX sockets stay inside the domain.
     """
 
-    def __init__(self, abi: int, *, files: bool, network: bool, scope: bool) -> None:
+    def __init__(
+        self,
+        abi: int,
+        *,
+        files: bool = False,
+        network: bool = False,
+        bind: bool = False,
+        scope: bool = False,
+    ) -> None:
         abi = min(abi, _KNOWN_ABI)
         handled = sum(LANDLOCK_ACCESS_FS.values()) if files else 0
         for name, since in (("refer", 2), ("truncate", 3), ("ioctl_dev", 5)):
             if abi < since:
                 handled &= ~LANDLOCK_ACCESS_FS[name]
         self._handled = handled
-        net = _NET_BIND_TCP | _NET_CONNECT_TCP if network and abi >= 4 else 0
+        net = _NET_CONNECT_TCP * network | _NET_BIND_TCP * bind if abi >= 4 else 0
         scoped = _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if scope and abi >= 6 else 0
         # The kernel takes the structure as long as it was when each field came in.
         attributes = struct.pack("QQQ", handled, net, scoped)

@@ -1,4 +1,4 @@
-"""What keeps a session's namespaces: one bubblewrap, whose first process is joined by all others."""
+"""What keeps a session's namespaces: one bubblewrap, whose first process all others join."""
 
 import json
 import os
@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import IO
 
 import anyio
+from anyio import to_thread
 
+from paddock.limits import Limits
 from paddock.sandbox.confine import anchor_confinement
 from paddock.sandbox.confinement import Confinement, Launch, Profile
 from paddock.sandbox.forks import Forks, Process
@@ -34,13 +36,14 @@ class Anchor:
 
     @classmethod
     async def start(
-        cls, forks: Forks, name: str, own: Path, confinement: Confinement, profile: Profile
+        cls, forks: Forks, own: Path, confinement: Confinement, profile: Profile, limits: Limits
     ) -> "Anchor":
         """Make a session's namespaces, and have its further processes join them.
 
         Raises:
             OSError: They cannot be made; the message is bubblewrap's.
         """
+        name = own.name
         anchor = f"{name}:anchor"
         with ExitStack() as owned, ExitStack() as passed:
             # Its input: it ends when this end closes, with the server, however that ends.
@@ -48,12 +51,14 @@ class Anchor:
             ready, ready_w = _pipe(owned, passed)
             info, info_w = _pipe(owned, passed)
             said, said_w = _pipe(owned, passed)
-            rules = os.memfd_create("filter", os.MFD_CLOEXEC)
+            rules = await to_thread.run_sync(_memory_file, confinement.seccomp)
             passed.callback(os.close, rules)
-            os.write(rules, confinement.seccomp)
-            os.lseek(rules, 0, os.SEEK_SET)
             await forks.open(anchor, anchor_confinement(confinement))
-            launch = Launch(anchor, tuple(bubblewrap(profile, own, shm_mb=SHM_MB)), {"PATH": _PATH})
+            share = limits.network == "full"
+            command = await to_thread.run_sync(
+                lambda: bubblewrap(profile, own, shm_mb=SHM_MB, share_network=share)
+            )
+            launch = Launch(anchor, tuple(command), {"PATH": _PATH})
             stdio = [keep.fileno(), ready_w.fileno(), said_w.fileno(), info_w.fileno(), rules]
             process = await forks.spawn(launch, stdio)
             owned.callback(process.close)
@@ -82,6 +87,13 @@ def _pipe(reads: ExitStack, writes: ExitStack) -> tuple[IO[bytes], IO[bytes]]:
         reads.enter_context(os.fdopen(read, "rb", 0)),
         writes.enter_context(os.fdopen(write, "wb", 0)),
     )
+
+
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("filter", os.MFD_CLOEXEC)
+    os.write(fd, data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _read(pipe: IO[bytes]) -> bytes:

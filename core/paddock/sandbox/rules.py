@@ -7,7 +7,11 @@ from pathlib import Path
 from paddock.sandbox.confinement import Level, Profile
 from paddock.sandbox.linux import LANDLOCK_ACCESS_FS as ACCESS
 
-__all__ = ["bubblewrap", "landlock_paths"]
+__all__ = ["CONTROL", "WRITABLE", "bubblewrap", "landlock_paths"]
+
+CONTROL = "control"
+"""What the server tells the session, in its directory: to read, and not to change."""
+WRITABLE = ("workspace", "home", "tmp")
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
@@ -38,7 +42,8 @@ def landlock_paths(profile: Profile, level: Level, own: Path) -> tuple[tuple[str
         own: The session's own directory.
     """
     rules = [(path, _RUN) for path in (*_SYSTEM, *profile.tools)]
-    rules += [("/etc", _READ), (str(own), _EVERYTHING)]
+    rules += [("/etc", _READ), (str(own / CONTROL), _READ)]
+    rules += [(str(own / name), _EVERYTHING) for name in WRITABLE]
     rules += [(f"/dev/{name}", _DEVICE) for name in _DEVICES]
     if level is Level.UID:
         # Its own terminal by name. Others' belong to other users; at level `landlock` they do not.
@@ -56,7 +61,9 @@ def landlock_paths(profile: Profile, level: Level, own: Path) -> tuple[tuple[str
     return tuple(rules)
 
 
-def bubblewrap(profile: Profile, own: Path, *, shm_mb: int) -> list[str]:
+def bubblewrap(
+    profile: Profile, own: Path, *, shm_mb: int, share_network: bool = False
+) -> list[str]:
     """Return the command that makes a session's namespaces and keeps them until its input ends.
 
     Everything is read only or the session's own; what is not named is not there. Capabilities are
@@ -68,11 +75,14 @@ def bubblewrap(profile: Profile, own: Path, *, shm_mb: int) -> list[str]:
         profile: What the environment asks for.
         own: The session's own directory; it has the same path inside.
         shm_mb: MiB of ``/dev/shm`` and of ``/tmp``.
+        share_network: Leave it the machine's network.
     """
     command = [
         "bwrap", "--unshare-all", "--uid", str(_HOST_UID), "--gid", str(_HOST_UID),
         "--hostname", "paddock", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
     ]  # fmt: skip
+    if share_network:
+        command.append("--share-net")
     for path in _SYSTEM:
         command += _system(path)
     command += ["--ro-bind", "/etc", "/etc", "--proc", "/proc"]
@@ -91,7 +101,9 @@ def bubblewrap(profile: Profile, own: Path, *, shm_mb: int) -> list[str]:
         command += ["--perms", "1777", "--size", size, "--tmpfs", path]
     for tool in profile.tools:
         command += ["--ro-bind-try", tool, tool]
-    command += ["--bind", str(own), str(own)]
+    command += ["--ro-bind", str(own / CONTROL), str(own / CONTROL)]
+    for name in WRITABLE:
+        command += ["--bind", str(own / name), str(own / name)]
     command += ["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", "/"]
     return [*command, "--info-fd", "3", "--seccomp", "4", "--", "sh", "-c", _KEEP]
 

@@ -1,13 +1,13 @@
-"""Sandboxes: the processes and files of one episode, behind the walls of a level."""
+"""All sandboxes of one server: made, kept ready, watched over, and gone with it."""
 
+import asyncio
 import contextlib
 import logging
 import os
 import secrets
 import subprocess
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -17,256 +17,228 @@ from anyio.abc import TaskGroup
 from paddock.limits import Limits
 from paddock.sandbox import linux
 from paddock.sandbox.confine import confinement_of
-from paddock.sandbox.confinement import Confinement, Launch, Level, Profile
-from paddock.sandbox.files import Identity, SandboxFiles, remove_tree
-from paddock.sandbox.forks import Forks, Process, start_zygote
+from paddock.sandbox.confinement import Level, Profile
+from paddock.sandbox.directories import Root, default_root
+from paddock.sandbox.exits import Exits
+from paddock.sandbox.forks import Forks, start_zygote
 from paddock.sandbox.identities import Identities
-from paddock.sandbox.namespaces import Anchor
+from paddock.sandbox.leftovers import sweep_shared
+from paddock.sandbox.pool import Kind, Pool
+from paddock.sandbox.sandbox import Sandbox
+from paddock.sandbox.watch import Watch, Watched
 
-__all__ = ["Sandbox", "Sandboxes"]
+__all__ = ["Sandboxes"]
 
-REMOVE_S = 2.0  # at a time; between two goes others get the thread
-REMOVE_GOES = 60
-STOP_S = 5.0
+STOP_S = 2.0
 
 logger = logging.getLogger(__name__)
 
 
-class Sandbox:
-    """What belongs to one episode. Made by `Sandboxes.open`.
-
-    Attributes:
-        path: Its own directory; nothing else on the machine can be written to.
-        workspace: Where the agent works.
-        files: The only way the server touches what is in the workspace.
-        limits: What its processes may use.
-        exceeded: The limit that ended its processes last, in words; ``None`` otherwise.
-    """
-
-    def __init__(
-        self,
-        sandboxes: "Sandboxes",
-        name: str,
-        confinement: Confinement,
-        limits: Limits,
-        forks: Forks,
-    ) -> None:
-        self.name = name
-        self.path = sandboxes.root / name
-        self.workspace = self.path / "workspace"
-        self.limits = limits
-        self.exceeded: str | None = None
-        self.confinement = confinement
-        self.identity = Identity(confinement.uid, confinement.uid)
-        self.files = SandboxFiles(self.workspace, self.identity)
-        self._sandboxes = sandboxes
-        self._forks = forks
-        self._anchor: Anchor | None = None
-        self._closed = False
-        self._starting = anyio.Lock()
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """Return an environment for its processes; nothing of the server's is in it."""
-        return {
-            "HOME": str(self.path / "home"),
-            "LANG": "C.UTF-8",
-            "LOGNAME": "agent",
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "SHELL": "/bin/bash",
-            "TMPDIR": str(self.path / "tmp"),
-            "USER": "agent",
-            **more,
-        }
-
-    async def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        stdio: Sequence[int] | None = None,
-        tty: bool = False,
-    ) -> Process:
-        """Start a process.
-
-        Args:
-            argv: Program and arguments; the program is looked up in the environment's ``PATH``.
-            env: Its whole environment; `environment` by default.
-            cwd: Its working directory; the workspace by default.
-            stdio: Its standard input, output and error, and further descriptors; ``/dev/null``
-                by default.
-            tty: Its standard input is a terminal and becomes its controlling terminal.
-
-        Raises:
-            OSError: It cannot be started.
-        """
-        if self.confinement.level is Level.NAMESPACES:
-            await self._ensure_anchor()
-        environment = dict(self.environment() if env is None else env)
-        launch = Launch(self.name, tuple(argv), environment, cwd or str(self.workspace), tty)
-        if stdio is not None:
-            return await self._forks.spawn(launch, stdio)
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            return await self._forks.spawn(launch, [null, null, null])
-        finally:
-            os.close(null)
-
-    async def kill(self) -> None:
-        """Kill all its processes and wait until nothing is left of them.
-
-        Raises:
-            OSError: Something did not die within five seconds.
-        """
-        anchor, self._anchor = self._anchor, None
-        try:
-            await self._forks.kill(self.name)
-        finally:
-            if anchor is not None:
-                await anchor.close()
-
-    async def close(self) -> None:
-        """Kill its processes and remove its files; the removal goes on in the background."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self.kill()
-            await self._forks.forget(self.name)
-        except OSError as exc:
-            logger.error("sandbox %s: %s", self.name, exc)
-        finally:
-            if self._forks is not self._sandboxes.forks:
-                self._forks.close()
-            await self.files.close()
-            self._sandboxes.discard(self)
-
-    async def _ensure_anchor(self) -> None:
-        async with self._starting:
-            if self._anchor is None or self._anchor.ended:
-                self._anchor = await Anchor.start(
-                    self._forks, self.name, self.path, self.confinement, self._sandboxes.profile
-                )
-
-
-@dataclass
 class Sandboxes:
-    """All sandboxes of one server. Use `serving` for its lifetime.
+    """Makes sandboxes. Use `serving` for its lifetime.
 
     Attributes:
         level: What separates them.
         profile: What the environment asked for.
-        root: The directory that holds theirs.
         forks: The zygote.
     """
 
-    level: Level
-    profile: Profile
-    root: Path
-    forks: Forks
-    _identities: Identities | None
-    _abi: int
-    _tasks: TaskGroup
-    _open: set[Sandbox]
+    def __init__(
+        self,
+        level: Level,
+        profile: Profile,
+        root: Root,
+        forks: Forks,
+        identities: Identities | None,
+        tasks: TaskGroup,
+    ) -> None:
+        self.level = level
+        self.profile = profile
+        self.forks = forks
+        self._root = root
+        self._identities = identities
+        self._abi = linux.landlock_abi()
+        self._tasks = tasks
+        self._open: dict[str, Sandbox] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._pool = Pool(self.open)
+        self._exits = Exits(level, self._session_of_uid, self._limits_of)
+        loop = asyncio.get_running_loop()
+
+        def exceeded(name: str, what: str) -> None:
+            loop.call_soon_threadsafe(self._on_exceeded, name, what)
+
+        self._watch = Watch(exceeded)
 
     @classmethod
     @asynccontextmanager
     async def serving(
-        cls, level: Level, profile: Profile | None = None, *, root: Path
+        cls, level: Level, profile: Profile | None = None, *, root: Path | None = None
     ) -> AsyncGenerator["Sandboxes"]:
         """Run a zygote for as long as the block lasts; close all sandboxes after it.
 
         Args:
             level: What is to separate them; it has been probed.
             profile: What the environment asks for.
-            root: The directory to hold theirs; made if it is missing. Its parents must let the
-                sessions' users through.
-        """
-        separate = level in (Level.UID, Level.NAMESPACES) and os.geteuid() == 0
-        await to_thread.run_sync(_prepare, root, separate)
-        forks, process = await start_zygote()
-        try:
-            async with anyio.create_task_group() as tasks:
-                self = cls(
-                    level=level,
-                    profile=profile or Profile(),
-                    root=root,
-                    forks=forks,
-                    _identities=Identities() if separate else None,
-                    _abi=linux.landlock_abi(),
-                    _tasks=tasks,
-                    _open=set(),
-                )
-                try:
-                    yield self
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await self._close_all()
-        finally:
-            forks.close()
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(_stop, process)
-                await to_thread.run_sync(_remove_empty, root)
+            root: The directory to hold theirs; made if it is missing, `default_root` by default.
+                Its parents must let the sessions' users through.
 
-    async def open(self, limits: Limits | None = None) -> Sandbox:
-        """Make a sandbox with an empty workspace.
+        Raises:
+            OSError: The zygote cannot be started, or the root not be made.
+        """
+        separate = _separate(level)
+        identities = await to_thread.run_sync(Identities) if separate else None
+        directory = await to_thread.run_sync(
+            lambda: Root(root or default_root(), separate=separate)
+        )
+        forks: Forks | None = None
+        process: subprocess.Popen[bytes] | None = None
+        failure: Exception | None = None
+        try:
+            forks, process = await start_zygote()
+            async with anyio.create_task_group() as tasks:
+                self = cls(level, profile or Profile(), directory, forks, identities, tasks)
+                async with self._running():
+                    # Kept out of the task group, which would wrap it up.
+                    try:
+                        yield self
+                    except Exception as exc:  # noqa: BLE001
+                        failure = exc
+        finally:
+            with anyio.CancelScope(shield=True):
+                if forks is not None and process is not None:
+                    forks.close()
+                    await to_thread.run_sync(_stop, process)
+                await to_thread.run_sync(directory.close)
+        if failure is not None:
+            raise failure
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[None]:
+        background = anyio.CancelScope()
+
+        async def run() -> None:
+            with background:
+                async with anyio.create_task_group() as own:
+                    own.start_soon(self._pool.run, name="sandbox pool")
+                    own.start_soon(self._exits.run, name="sandbox exits")
+                    own.start_soon(self._root.sweep, name="sandbox sweep")
+
+        self._tasks.start_soon(run, name="sandboxes")
+        self._watch.start()
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                background.cancel()
+                async with anyio.create_task_group() as closing:
+                    for sandbox in list(self._open.values()):
+                        closing.start_soon(sandbox.close)
+                await to_thread.run_sync(self._watch.stop)
+            # Removals get a moment more; what they leave, the next server's sweep removes.
+            self._tasks.cancel_scope.deadline = anyio.current_time() + STOP_S
+
+    # -- making -----------------------------------------------------------------------------------
+
+    async def take(self, limits: Limits | None = None, template: Path | None = None) -> Sandbox:
+        """Return a sandbox with a workspace that nobody has used; a ready one, as a rule.
+
+        Args:
+            limits: What its processes may use.
+            template: A directory whose content the workspace begins with.
 
         Raises:
             ConfigurationError: This level cannot give what the limits ask for.
-            OSError: It cannot be made.
+            OSError: It cannot be made, or the template not be read.
         """
+        sandbox = await self._pool.take(Kind(limits or Limits(), template))
+        if (wall_s := sandbox.limits.wall_s) is not None:
+            self._timers[sandbox.name] = asyncio.get_running_loop().call_later(
+                wall_s, self._on_expired, sandbox
+            )
+        return sandbox
+
+    async def open(self, limits: Limits | None = None) -> Sandbox:
+        """Make a sandbox with an empty workspace. Raises as `take` does."""
         limits = limits or Limits()
         name = secrets.token_hex(16)
         uid, reaper = self._identities.take() if self._identities else (None, None)
-        path = self.root / name
+        way_out = await self._exits.prepare(name, limits)
         confinement = confinement_of(
-            self.level, self.profile, limits, path, uid=uid, reaper=reaper, abi=self._abi
+            self.level,
+            self.profile,
+            limits,
+            self._root.path / name,
+            uid=uid,
+            reaper=reaper,
+            abi=self._abi,
+            ports=way_out.ports,
+            closed_ports=way_out.closed_ports,
         )
-        await to_thread.run_sync(_make, path, uid)
+        path = await to_thread.run_sync(self._root.make, name, uid)
         if self.level in (Level.LANDLOCK, Level.NONE):
             forks = await self.forks.open_own(name, confinement)
         else:
             forks = self.forks
             await forks.open(name, confinement)
-        sandbox = Sandbox(self, name, confinement, limits, forks)
-        self._open.add(sandbox)
+        sandbox = Sandbox(
+            path, confinement, limits, self.profile, forks, self._exits, way_out,
+            on_close=self._closed,
+        )  # fmt: skip
+        self._open[name] = sandbox
+        self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places))
         return sandbox
 
-    def discard(self, sandbox: Sandbox) -> None:
-        """Take a closed sandbox's directory away. Called by `Sandbox.close`."""
-        self._open.discard(sandbox)
-        trash = self.root / f".trash-{sandbox.name}"
+    async def _closed(self, sandbox: Sandbox) -> None:
+        """Take a closed sandbox's directory away."""
+        self._open.pop(sandbox.name, None)
+        if (timer := self._timers.pop(sandbox.name, None)) is not None:
+            timer.cancel()
+        self._watch.remove(sandbox.name)
+        if sandbox.forks is not self.forks:
+            sandbox.forks.close()
+        await to_thread.run_sync(sweep_shared, sandbox.identity)
         with contextlib.suppress(FileNotFoundError):
-            sandbox.path.rename(trash)
-            self._tasks.start_soon(_remove, trash, sandbox.identity, name=f"remove {trash.name}")
+            trash = await to_thread.run_sync(self._root.discard, sandbox.name)
+            self._tasks.start_soon(
+                self._root.remove, trash, sandbox.identity, name=f"remove {trash.name}"
+            )
 
-    async def _close_all(self) -> None:
-        async with anyio.create_task_group() as closing:
-            for sandbox in list(self._open):
-                closing.start_soon(sandbox.close)
+    # -- watching ---------------------------------------------------------------------------------
+
+    def _on_exceeded(self, name: str, what: str) -> None:
+        sandbox = self._open.get(name)
+        if sandbox is not None:
+            logger.info("sandbox %s: %s", name, what)
+            sandbox.exceed(what)
+            self._tasks.start_soon(self._punish, sandbox, name=f"kill {name}")
+
+    def _on_expired(self, sandbox: Sandbox) -> None:
+        sandbox.expired = True
+        wall_s = sandbox.limits.wall_s
+        self._on_exceeded(sandbox.name, f"time: the episode has lasted the {wall_s:g} s allowed")
+
+    async def _punish(self, sandbox: Sandbox) -> None:
+        try:
+            await sandbox.kill()
+        except OSError as exc:
+            logger.error("sandbox %s: %s", sandbox.name, exc)
+        self._watch.forgive(sandbox.name)
+
+    def _limits_of(self, name: str) -> Limits | None:
+        sandbox = self._open.get(name)
+        return None if sandbox is None else sandbox.limits
+
+    def _session_of_uid(self, uid: int) -> str | None:
+        for name, sandbox in self._open.items():
+            if sandbox.identity.uid == uid:
+                return name
+        return None
 
 
-def _prepare(root: Path, separate: bool) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    # Through, but not in: nobody can list the others' names.
-    root.chmod(0o711 if separate else 0o700)
-
-
-def _make(path: Path, uid: int | None) -> None:
-    path.mkdir(mode=0o700)
-    for name in ("workspace", "home", "tmp"):
-        (path / name).mkdir(mode=0o700)
-        if uid is not None:
-            os.chown(path / name, uid, uid)
-    if uid is not None:
-        os.chown(path, uid, uid)
-
-
-async def _remove(trash: Path, identity: Identity) -> None:
-    for _ in range(REMOVE_GOES):
-        if await to_thread.run_sync(remove_tree, trash, identity, REMOVE_S):
-            return
-    logger.error("%s could not be removed in %s s", trash, REMOVE_S * REMOVE_GOES)
+def _separate(level: Level) -> bool:
+    """Return whether each sandbox gets a user of its own."""
+    return level in (Level.UID, Level.NAMESPACES) and os.geteuid() == 0
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
@@ -275,10 +247,3 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _remove_empty(root: Path) -> None:
-    with contextlib.suppress(
-        OSError
-    ):  # what is in there is somebody else's, or still to be removed
-        root.rmdir()

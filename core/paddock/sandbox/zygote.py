@@ -1,21 +1,25 @@
 """The zygote: one small, single-threaded process that all session processes are forked from.
 
-It is started with an exec before there is anything to inherit, so that no descriptor, no environment
-variable and no memory of the server is in it, and forking it is safe and quick. It is the subreaper
-of everything it starts: orphans become its children, so that nothing of a session is out of reach.
+It is started with an exec before there is anything to inherit, so that no descriptor, no
+environment variable and no memory of the server is in it, and forking it is safe and quick. It is
+the subreaper of everything it starts: orphans become its children, so that nothing of a session is
+out of reach.
 
 Requests and answers are JSON messages on a UNIX socket, descriptors ride along::
 
     open   session, confinement                  remember how a session is confined
+    open   session, confinement + socket         fork a zygote for it; answered with its process id
     join   session + pidfd                       its processes join that process's namespaces
+    listen session                               answered + a socket on its own loopback
     spawn  session, argv, env, cwd, tty + fds    answered with the process id, + its pidfd
+    signal session, pid, signal                  sent with no more rights than the session has
     kill   session                               answered when nothing of it is left
     close  session                               forget it
     (exit) pid, status                           told without being asked
 
-Where sessions share a user id (level `landlock`), each gets a zygote of its own: a fork of this one in a
-Landlock domain of its own, so that ``kill(-1)`` from there reaches exactly the session, and nobody in
-the session reaches it.
+Where sessions share a user id (level `landlock`), each gets a zygote of its own: a fork of this one
+in a Landlock domain of its own, so that ``kill(-1)`` from there reaches exactly the session, and
+nobody in the session reaches it.
 """
 
 import array
@@ -28,12 +32,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 from paddock.sandbox import linux
 from paddock.sandbox.confinement import Confinement, Launch, Level
-from paddock.sandbox.launch import execute, ruleset_of
+from paddock.sandbox.killing import act_as, descendants, fork_killer
+from paddock.sandbox.launch import (
+    execute,
+    listen_inside,
+    ports_ruleset,
+    ruleset_of,
+    scope_ruleset,
+)
 
 __all__ = ["MAX_MESSAGE", "Zygote", "main"]
 
@@ -45,14 +56,15 @@ SCOPE_ABI = 6  # of Landlock, since which it keeps signals in
 
 
 class _Session:
-    def __init__(self, confinement: Confinement) -> None:
+    def __init__(self, confinement: Confinement, ports: linux.LandlockRuleset | None) -> None:
         self.confinement = confinement
-        self.ruleset = ruleset_of(confinement)
         self.join: int | None = None
+        self._own = ruleset_of(confinement)
+        self.rulesets = tuple(rules.fileno() for rules in (self._own, ports) if rules is not None)
 
     def close(self) -> None:
-        if self.ruleset is not None:
-            self.ruleset.close()
+        if self._own is not None:
+            self._own.close()
         if self.join is not None:
             os.close(self.join)
 
@@ -71,12 +83,13 @@ class Zygote:
         self._sessions: dict[str, _Session] = {}
         self._killers: dict[int, int] = {}
         self._children: set[int] = set()
+        self._ports: dict[tuple[int, ...], linux.LandlockRuleset] = {}
 
     def run(self) -> None:
         """Serve."""
         wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _noted)
         poll = select.poll()
         poll.register(self._control.fileno(), select.POLLIN)
         poll.register(wake_r, select.POLLIN)
@@ -122,20 +135,20 @@ class Zygote:
             case "open":
                 confinement = Confinement.from_json(request["confinement"])
                 if fds:
-                    self._fork_zygote(name, confinement, fds[0])
+                    answer["zygote"] = self._fork_zygote(name, confinement, fds[0])
                 else:
-                    self._sessions[name] = _Session(confinement)
+                    self._remember(name, confinement)
             case "join":
                 self._sessions[name].join = os.dup(fds[0])
             case "spawn":
                 session = self._sessions[name]
-                del request["op"]
-                number = request.pop("id")
-                launch = Launch(**{**request, "argv": tuple(request["argv"])})
-                answer["pid"] = pid = self._spawn(session, launch, fds)
-                answer["id"] = number
+                answer["pid"] = pid = self._spawn(session, Launch.from_json(request), fds)
                 self._children.add(pid)
                 return [os.pidfd_open(pid)]
+            case "listen":
+                return [self._listen(self._sessions[name])]
+            case "signal":
+                self._signal(self._sessions[name], request["pid"], request["signal"])
             case "kill":
                 self._kill(self._sessions[name], answer)
             case "close":
@@ -146,18 +159,24 @@ class Zygote:
 
     # -- starting ---------------------------------------------------------------------------------
 
+    def _remember(self, name: str, confinement: Confinement) -> None:
+        ports = None
+        if (closed := confinement.closed_ports) and (ports := self._ports.get(closed)) is None:
+            ports = self._ports[closed] = ports_ruleset(closed)
+        self._sessions[name] = _Session(confinement, ports)
+
     def _spawn(self, session: _Session, launch: Launch, fds: list[int]) -> int:
-        ruleset = session.ruleset.fileno() if session.ruleset else None
+        rulesets = session.rulesets
         if session.join is None:
             pid = os.fork()
             if pid == 0:
-                execute(launch, session.confinement, fds, ruleset=ruleset)
+                execute(launch, session.confinement, fds, rulesets=rulesets)
             return pid
         told, tells = os.pipe2(os.O_CLOEXEC)
         helper = os.fork()
         if helper == 0:
             join = (session.join, tells)
-            execute(launch, session.confinement, fds, ruleset=ruleset, join=join)
+            execute(launch, session.confinement, fds, rulesets=rulesets, join=join)
         os.close(tells)
         try:
             said = os.read(told, 32)
@@ -168,10 +187,26 @@ class Zygote:
             raise OSError(errno.ECHILD, "the session's namespaces are gone")
         return int(said)
 
-    def _fork_zygote(self, name: str, confinement: Confinement, control: int) -> None:
+    def _listen(self, session: _Session) -> int:
+        """Return a listening socket of a session's own network, made by a child that joins it."""
+        if session.join is None:
+            raise OSError(errno.ENONET, "the session has no network of its own")
+        ours, theirs = socket.socketpair()
+        child = os.fork()
+        if child == 0:
+            listen_inside(session.confinement, session.join, theirs)
+        theirs.close()
+        with ours:
+            _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+        os.waitpid(child, 0)
+        if not fds:
+            raise OSError(errno.ECHILD, "the session's namespaces are gone")
+        return fds[0]
+
+    def _fork_zygote(self, name: str, confinement: Confinement, control: int) -> int:
         """Fork a session's own zygote, in a domain that signals do not leave."""
-        if os.fork():
-            return
+        if pid := os.fork():
+            return pid
         scoped = confinement.level is Level.LANDLOCK and confinement.landlock_abi >= SCOPE_ABI
         try:
             # Above everything a descriptor could be in the way of.
@@ -182,12 +217,13 @@ class Zygote:
             linux.close_from(4)
             os.setsid()
             linux.set_child_subreaper()
-            if scoped and (scope := ruleset_of(confinement, scope_only=True)) is not None:
+            if scoped:
+                scope = scope_ruleset(confinement.landlock_abi)
                 linux.no_new_privs()
                 linux.landlock_restrict(scope.fileno())
                 scope.close()
             zygote = Zygote(socket.socket(fileno=3), scoped=scoped)
-            zygote._sessions[name] = _Session(confinement)
+            zygote._remember(name, confinement)
             zygote.run()
             zygote.end()
         finally:
@@ -195,10 +231,27 @@ class Zygote:
 
     # -- ending -----------------------------------------------------------------------------------
 
+    def _signal(self, session: _Session, pid: int, number: int) -> None:
+        uid, reaper = session.confinement.uid, session.confinement.reaper
+        if uid is None or reaper is None:
+            # Its own zygote's domain, or the ids of its own namespaces' user: no further.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            return
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            return
+        try:
+            act_as(uid, reaper)
+            os.kill(pid, number)
+        finally:
+            os._exit(0)
+
     def _kill(self, session: _Session, answer: dict[str, Any]) -> None:
         uid, reaper = session.confinement.uid, session.confinement.reaper
         if uid is not None and reaper is not None:
-            killer = self._fork_killer(uid, reaper)
+            killer = fork_killer(uid, reaper, KILL_S)
             self._killers[killer] = answer.pop("id")
             answer.clear()
             return
@@ -209,27 +262,6 @@ class Zygote:
         elif not self._kill_all():
             raise OSError(errno.ETIMEDOUT, "some processes did not die")
 
-    def _fork_killer(self, uid: int, reaper: int) -> int:
-        """Fork a child that ends when nothing of a user is left, and return its process id."""
-        pid = os.fork()
-        if pid:
-            return pid
-        try:
-            # With these three ids one kill reaches all of the session and nobody else: the effective
-            # one gives the right to, and nobody may kill or stop the killer, whose real and saved
-            # ids are nobody else's. The kernel holds off forks meanwhile.
-            os.setresgid(reaper, reaper, reaper)
-            os.setresuid(reaper, uid, reaper)
-            deadline = time.monotonic() + KILL_S
-            while time.monotonic() < deadline:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(-1, signal.SIGKILL)
-                if not _anybody(uid):
-                    os._exit(0)
-                time.sleep(0.001)
-        finally:
-            os._exit(1)
-
     def _kill_all(self) -> bool:
         """Kill all descendants and wait for them. Return whether nothing is left.
 
@@ -238,7 +270,7 @@ class Zygote:
         """
         deadline = time.monotonic() + KILL_S
         while time.monotonic() < deadline:
-            for pid in (-1,) if self._scoped else _descendants(os.getpid()):
+            for pid in (-1,) if self._scoped else descendants(os.getpid()):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             if not self._reap():
@@ -281,32 +313,8 @@ class Zygote:
             self._control.sendmsg([data], ancillary)
 
 
-def _anybody(uid: int) -> bool:
-    """Return whether any process, dead ones that nobody waited for included, has a user id."""
-    wanted = f"\nUid:\t{uid}\t"
-    return any(wanted in status for _, status in _statuses())
-
-
-def _descendants(pid: int) -> list[int]:
-    """Return the processes below one."""
-    children: dict[int, list[int]] = {}
-    for child, status in _statuses():
-        parent = int(status.split("\nPPid:\t", 1)[1].split("\n", 1)[0])
-        children.setdefault(parent, []).append(child)
-    found: list[int] = []
-    pending = [pid]
-    while pending:
-        below = children.get(pending.pop(), [])
-        found += below
-        pending += below
-    return found
-
-
-def _statuses() -> Iterator[tuple[int, str]]:
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError), open(f"{entry.path}/status") as file:  # noqa: PTH123
-                yield int(entry.name), file.read()
+def _noted(number: int, frame: FrameType | None) -> None:
+    """Let a signal write to the wakeup descriptor, which one that is ignored would not."""
 
 
 def main() -> None:

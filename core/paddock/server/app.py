@@ -23,6 +23,7 @@ from paddock.errors import (
 )
 from paddock.manager import SessionManager
 from paddock.messages import error_data
+from paddock.sandbox.levels import Chosen
 from paddock.server.address import SessionPrefix
 from paddock.server.door import Gone
 from paddock.server.guard import Guard, Receive, Scope, Send
@@ -46,7 +47,9 @@ STATUS: list[tuple[type[EnvError], int]] = [
 ]
 
 
-def create_app(spec: EnvSpec, settings: Settings | None = None) -> FastAPI:
+def create_app(
+    spec: EnvSpec, settings: Settings | None = None, isolation: Chosen | None = None
+) -> FastAPI:
     """Return the server of one environment as an ASGI application.
 
     It needs nothing of whoever runs it: ``python -m uvicorn`` serves it as well as ours.
@@ -54,6 +57,7 @@ def create_app(spec: EnvSpec, settings: Settings | None = None) -> FastAPI:
     Args:
         spec: The environment.
         settings: What it is told; read from the process's environment by default.
+        isolation: What is to separate the sessions; found out at the start by default.
 
     Raises:
         CatalogError: The environment cannot be imported.
@@ -61,7 +65,11 @@ def create_app(spec: EnvSpec, settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings.from_environment()
     _ = spec.factory  # a missing library should stop the server, not the first session
-    manager = SessionManager(spec, settings.limits(spec))
+
+    async def isolate() -> Chosen:
+        return isolation or await settings.isolate()
+
+    manager = SessionManager(spec, settings.limits(spec), isolate)
     production = settings.mode == "production"
 
     @asynccontextmanager

@@ -160,6 +160,7 @@ def info_routes(manager: SessionManager, about: dict[str, Any]) -> APIRouter:
             "author": None,
             "documentation_url": None,
             "max_sessions": manager.limits.capacity,
+            "isolation": manager.isolation and manager.isolation.as_metadata(),
             **about,
         }
 

@@ -60,11 +60,14 @@ def serve(
 
     Raises:
         CatalogError: The environment cannot be imported.
-        ConfigurationError: The settings do not allow to serve this address.
+        ConfigurationError: The settings do not allow to serve this address, or ask for an isolation
+            that cannot be had here.
     """
     configure_logging(log_level, log_format)
     settings.check_bind(None if uds else host)
-    app = create_app(spec, settings)
+    # Before anything else: a server that cannot keep its sessions apart does not start.
+    isolation = None if spec.sandbox is None else anyio.run(settings.isolate)
+    app = create_app(spec, settings, isolation)
     try:
         listener = _listen(host, port, uds)
     except OSError as exc:

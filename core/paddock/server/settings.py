@@ -14,6 +14,7 @@ from paddock.catalog import EnvSpec
 from paddock.errors import ConfigurationError
 from paddock.manager import Limits
 from paddock.messages import MAX_ANSWER_BYTES
+from paddock.sandbox.levels import Chosen, choose
 from paddock.server.resources import default_capacity
 
 __all__ = ["Mode", "Settings", "is_loopback"]
@@ -39,6 +40,8 @@ class Settings:
         grace_s: A session whose connection was lost is kept for so long.
         step_s: The ceiling of one step.
         max_answer_bytes: The largest frame the server sends.
+        isolation: ``auto``, or the level that is to separate the sessions; see docs/isolation.md.
+        allow_weak: Serve with ``auto`` even where no level can be had.
     """
 
     mode: Mode = "simulation"
@@ -52,6 +55,8 @@ class Settings:
     grace_s: float = 60.0
     step_s: float = 55.0
     max_answer_bytes: int = MAX_ANSWER_BYTES
+    isolation: str = "auto"
+    allow_weak: bool = False
 
     @classmethod
     def from_environment(
@@ -78,6 +83,10 @@ class Settings:
             except ValueError:
                 raise ConfigurationError(f"{names[0]}={value!r} is not a number") from None
 
+        def flag(*names: str) -> bool | None:
+            value = text(*names)
+            return None if value is None else _flag(names[0], value)
+
         def names_of(name: str) -> tuple[str, ...] | None:
             value = text(name)
             return tuple(v.strip() for v in value.split(",")) if value else None
@@ -85,7 +94,7 @@ class Settings:
         found: dict[str, Any] = {
             "mode": text("PADDOCK_MODE", "OPENENV_MODE"),
             "token": text("PADDOCK_TOKEN"),
-            "insecure": _flag(text("PADDOCK_INSECURE")),
+            "insecure": flag("PADDOCK_INSECURE"),
             "allowed_origins": names_of("PADDOCK_ALLOWED_ORIGINS"),
             "allowed_hosts": names_of("PADDOCK_ALLOWED_HOSTS"),
             "capacity": number(int, "PADDOCK_CAPACITY", "MAX_CONCURRENT_ENVS"),
@@ -94,6 +103,8 @@ class Settings:
             "grace_s": number(float, "PADDOCK_GRACE_S"),
             "step_s": number(float, "PADDOCK_STEP_S"),
             "max_answer_bytes": number(int, "PADDOCK_MAX_ANSWER_BYTES"),
+            "isolation": text("PADDOCK_ISOLATION", "ISOLATION"),
+            "allow_weak": flag("PADDOCK_ISOLATION_ALLOW_WEAK", "ISOLATION_ALLOW_WEAK"),
         }
         found |= {k: v for k, v in overrides.items() if v is not None}
         return cls(**{k: v for k, v in found.items() if v is not None})
@@ -118,6 +129,14 @@ class Settings:
             step_s=self.step_s,
             max_answer_bytes=self.max_answer_bytes,
         )
+
+    async def isolate(self) -> Chosen:
+        """Return what separates the sessions on this machine.
+
+        Raises:
+            ConfigurationError: What was asked for cannot be had here.
+        """
+        return await choose(self.isolation, allow_weak=self.allow_weak)
 
     def check_bind(self, host: str | None) -> None:
         """Refuse to serve the world without a token.
@@ -144,11 +163,9 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _flag(value: str | None) -> bool | None:
-    if value is None:
-        return None
+def _flag(name: str, value: str) -> bool:
     if value.lower() in ("1", "true", "yes", "on"):
         return True
     if value.lower() in ("0", "false", "no", "off"):
         return False
-    raise ConfigurationError(f"PADDOCK_INSECURE={value!r}: say 1 or 0")
+    raise ConfigurationError(f"{name}={value!r}: say 1 or 0")

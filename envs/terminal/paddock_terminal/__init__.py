@@ -1,6 +1,7 @@
 """A real shell on a real terminal, one per session."""
 
 from paddock.catalog import EnvSpec
+from paddock.sandbox.confinement import Profile
 from paddock_terminal.models import (
     Resize,
     Run,
@@ -35,6 +36,8 @@ SPEC = EnvSpec(
     options=TerminalOptions,
     extra="terminal",
     tasks="paddock_terminal.env:TASKS",
+    # What ordinary command lines need; docs/isolation.md says what it opens at which level.
+    sandbox=Profile(proc=True, tmp=True, ptmx=True, root=True),
     session_memory_mb=32,
     tags=("terminal", "shell", "bash", "coding"),
 )

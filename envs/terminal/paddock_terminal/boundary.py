@@ -6,9 +6,12 @@ random number, and types one constant line that sources a prologue and evaluates
 read. Builtins then write *markers* to ``/dev/tty``: one before the command, one after it, each with
 that number, and each in a single write, which no background writer can cut through::
 
-    ESC ] 7771 ; C ; <nonce> BEL                the command begins
-    ESC ] 7771 ; D ; <nonce> ; <status> BEL     it ended
-    ESC ] 7771 ; P ; <status> BEL               the shell shows its prompt
+    ESC ] 7771 ; C ; <nonce> BEL                      the command begins
+    ESC ] 7771 ; D ; <nonce> ; <status> ; <cwd> BEL   it ended, and where the shell is now
+    ESC ] 7771 ; P ; <status> BEL                     the shell shows its prompt
+
+The working directory comes from the shell because not every level of isolation lets the server look
+it up in ``/proc``.
 
 The prologue is sourced anew every time, so it survives whatever the agent does to its shell:
 ``unset -f``, ``exec bash``, a cleared ``PROMPT_COMMAND``. It uses builtins only and forks nothing,
@@ -20,8 +23,6 @@ verdict is never derived from an exit status seen here.
 """
 
 import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ __all__ = ["PREFIX", "Marker", "Scanner", "SideFiles"]
 
 PREFIX = b"\x1b]7771;"
 _BEL = b"\x07"
-_LONGEST = 128  # of a marker; what claims to be one and is longer is output
+_LONGEST = 4400  # of a marker, PATH_MAX included; what claims to be one and is longer is output
 
 # A leading backslash keeps an alias of the agent's from replacing a builtin.
 _DEFINITIONS = r"""
@@ -40,7 +41,8 @@ __paddock_r() { \local -; \set +xeuv
   fi
   \printf '\e]7771;C;%s\a' "$__paddock_n" >/dev/tty; \return $__paddock_s; }
 __paddock_p() { \local __paddock_e=$?; \local -; \set +xeuv
-  { \printf '\e]7771;D;%s;%s\a' "${__paddock_n-}" "$__paddock_e" >/dev/tty; __paddock_n=; }
+  { \printf '\e]7771;D;%s;%s;%s\a' "${__paddock_n-}" "$__paddock_e" \
+    "${PWD//[[:cntrl:]]/?}" >/dev/tty; __paddock_n=; }
   \return $__paddock_e; } 2>/dev/null
 """
 _GO = "__paddock_s=$?\n@DEFINITIONS@__paddock_r\n"
@@ -60,26 +62,25 @@ class Marker:
         kind: ``C``, ``D`` or ``P``.
         nonce: Whose it is; empty for a prompt, and after a command has been marked already.
         status: The exit status, where there is one.
+        cwd: The shell's working directory, where it says.
     """
 
     kind: str
     nonce: str = ""
     status: int | None = None
+    cwd: str | None = None
 
 
 class SideFiles:
     """The files through which the server tells a shell what to run.
 
-    They stand on a tmpfs where there is one, under a name that nobody can guess; an agent that
-    removes them nevertheless harms nothing, because they are written anew for every command.
-
     Args:
+        path: A directory whose files the shell can read, and not change.
         seed: Seeds bash's ``RANDOM``.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
-        shm = Path("/dev/shm")
-        self.path = Path(tempfile.mkdtemp(prefix="p", dir=shm if shm.is_dir() else None))
+    def __init__(self, path: Path, seed: int | None = None) -> None:
+        self.path = path
         definitions = _DEFINITIONS.lstrip().replace("@DIR@", str(self.path))
         self._go = _GO.replace("@DEFINITIONS@", definitions)
         self._rc = _RC.replace("@DEFINITIONS@", definitions)
@@ -99,14 +100,9 @@ class SideFiles:
     def put(self, command: str) -> str:
         """Write a command where the prologue finds it, and return its nonce."""
         nonce = secrets.token_hex(16)
-        self.path.mkdir(mode=0o700, exist_ok=True)
         (self.path / "cmd").write_bytes(f"{nonce}\0{command}\0".encode())
         (self.path / "go").write_text(self._go, encoding="utf-8")
         return nonce
-
-    def remove(self) -> None:
-        """Remove the files."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 class Scanner:
@@ -159,15 +155,14 @@ def _partial(data: bytes, start: int) -> int:
 
 def _parse(body: bytes) -> Marker | None:
     try:
-        kind, *fields = body.decode("ascii").split(";")
-        match kind, fields:
-            case "C", [nonce]:
+        match body.decode("utf-8", "replace").split(";", 3):
+            case ["C", nonce]:
                 return Marker("C", nonce)
-            case "D", [nonce, status]:
-                return Marker("D", nonce, int(status))
-            case "P", [status]:
+            case ["D", nonce, status, cwd]:
+                return Marker("D", nonce, int(status), cwd)
+            case ["P", status]:
                 return Marker("P", status=int(status))
             case _:
                 return None
-    except ValueError:  # not ASCII, or not a number: output that looks like ours
+    except ValueError:  # not a number: output that looks like ours
         return None

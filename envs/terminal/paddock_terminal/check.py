@@ -1,8 +1,8 @@
 """Run a task's check and say what came of it."""
 
+import os
+import secrets
 import shutil
-import signal
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
+from paddock.sandbox.capture import capture
+from paddock.sandbox.sandbox import Sandbox
 from paddock.tasks import Task
 from paddock_terminal.output import Output, plain
 
@@ -44,45 +46,44 @@ class Verdict:
 
 
 async def run_check(
-    task: Task, *, workspace: Path, env: Mapping[str, str], limit_s: float
+    task: Task, sandbox: Sandbox, *, env: Mapping[str, str], limit_s: float
 ) -> Verdict:
-    """Run a task's ``tests/test.sh`` in the workspace.
+    """Run a task's ``tests/test.sh`` in the workspace, once nothing else runs in the sandbox.
 
-    Its files stand in a folder of their own that exists only meanwhile.
+    Its files appear only then, where the session can read and not change them.
 
     Args:
         task: The task.
-        workspace: What the agent left behind.
+        sandbox: What the agent leaves behind.
         env: The check's whole environment.
         limit_s: Seconds it may take.
     """
-    place = Path(await to_thread.run_sync(tempfile.mkdtemp))
+    place = sandbox.control / f"check-{secrets.token_hex(8)}"
+    printed = Output(OUTPUT_BYTES)
     try:
-        tests = place / "tests"
-        await to_thread.run_sync(lambda: shutil.copytree(task.tests, tests))
-        return await _run(["bash", str(tests / "test.sh")], workspace, env, limit_s)
+        await to_thread.run_sync(_put, task, place)
+        argv = ["bash", str(place / "test.sh")]
+        code = await capture(sandbox, argv, printed.add, limit_s=limit_s, env=env)
     except OSError as exc:
         return Verdict(None, None, "", f"the check could not be started: {exc}")
     finally:
         with anyio.CancelScope(shield=True):
+            await sandbox.kill()
             await to_thread.run_sync(lambda: shutil.rmtree(place, ignore_errors=True))
-
-
-async def _run(argv: list[str], cwd: Path, env: Mapping[str, str], limit_s: float) -> Verdict:
-    printed = Output(OUTPUT_BYTES)
-    async with await anyio.open_process(
-        argv, stdin=-3, stderr=-2, cwd=cwd, env=dict(env), start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        with anyio.move_on_after(limit_s) as scope:
-            async for data in process.stdout:
-                printed.add(data)
-            await process.wait()
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
     head, tail, _ = printed.take(OUTPUT_BYTES)
     output = plain(head + tail)
-    if scope.cancelled_caught:
+    if (what := sandbox.take_exceeded()) is not None:
+        return Verdict(None, None, output, f"the check was ended by a limit: {what}")
+    if code is None:
         return Verdict(None, None, output, f"the check did not end within {limit_s:g} s")
-    code = process.returncode
     return Verdict(1.0 if code == 0 else 0.0, code, output)
+
+
+def _put(task: Task, place: Path) -> None:
+    shutil.copytree(task.tests, place)
+    group = place.parent.stat().st_gid
+    for folder, _, names in os.walk(place):
+        for path in (Path(folder), *(Path(folder) / name for name in names)):
+            os.chown(path, -1, group, follow_symlinks=False)
+            if not path.is_symlink():
+                path.chmod((path.stat().st_mode | 0o440) & ~0o7022)

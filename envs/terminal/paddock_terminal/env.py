@@ -1,16 +1,13 @@
 """The terminal environment: a shell in a workspace of its own, an episode at a time."""
 
-import os
-import shutil
-import sys
-import tempfile
+import signal
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 
 from paddock.environment import Context, Environment
-from paddock.errors import InvalidMessage, NotAvailable
+from paddock.errors import ConfigurationError, InvalidMessage, NotAvailable
+from paddock.sandbox.sandbox import Sandbox
 from paddock.tasks import Task, TaskSet
 from paddock.types import Episode
 from paddock_terminal.check import run_check
@@ -45,28 +42,30 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
 
     def __init__(self, context: Context | None = None) -> None:
         super().__init__(context)
+        self._sandbox: Sandbox | None = None
         self._shell: Shell | None = None
-        self._root: Path | None = None
         self._task: Task | None = None
 
     async def reset(self, episode: Episode[TerminalOptions]) -> TerminalObservation:
         """Begin with a new shell in a new workspace, with the task's files in it."""
-        await self._clear()
-        options = episode.options
-        task = self._task = _task_of(options)
-        self._root = await to_thread.run_sync(_make_workspace, task)
-        self._shell = Shell(
-            cwd=str(self._workspace),
-            env=_environment(self._root),
-            rows=options.rows,
-            cols=options.cols,
-            seed=episode.seed,
-        )
-        await self._shell.start()
+        task = _task_of(episode.options)
+        shell, sandbox = self._shell, self._sandbox
+        self._shell = self._sandbox = None
+        failure: Exception | None = None
+        # The old sandbox goes while the new one comes: they have nothing in common.
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_discard, shell, sandbox)
+            try:
+                await self._begin(episode, task)
+            except Exception as exc:  # noqa: BLE001
+                failure = exc  # kept out of the task group, which would wrap it up
+        if failure is not None:
+            raise failure
+        self._task = task
         if task is None:
-            return TerminalObservation(cwd=self._shell.cwd)
+            return TerminalObservation(cwd=self._cwd)
         return TerminalObservation(
-            cwd=self._shell.cwd,
+            cwd=self._cwd,
             instruction=task.instruction,
             metadata={"task_id": task.id, "split": task.split, "index": task.index},
         )
@@ -98,7 +97,13 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         except Busy:
             return TerminalObservation(running=True, cwd=shell.cwd, error=BUSY)
         except OSError as exc:
-            return TerminalObservation(cwd=shell.cwd, error=f"no shell can be started: {exc}")
+            over = self._sandbox is not None and self._sandbox.expired
+            return TerminalObservation(
+                cwd=shell.cwd,
+                error=f"no shell can be started: {exc}",
+                limit=self._take_exceeded(),
+                done=over,
+            )
 
     async def state(self) -> TerminalState:
         """Return what a trainer may inspect."""
@@ -114,19 +119,21 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
             rows=shell.rows,
             cols=shell.cols,
             shells_started=shell.started,
-            workspace=str(self._workspace),
+            workspace=str(self._sandbox.workspace) if self._sandbox else "",
         )
 
     async def evaluate(self) -> TerminalObservation:
         """Kill the shell and run the task's check in the workspace it leaves behind."""
-        if self._task is None or self._shell is None or self._root is None:
+        task, shell, sandbox = self._task, self._shell, self._sandbox
+        if task is None or shell is None or sandbox is None:
             raise NotAvailable("this episode has no check: reset with task_id, or split and index")
-        await self._shell.kill()
+        await shell.close()
+        await sandbox.kill()
         verdict = await run_check(
-            self._task,
-            workspace=self._workspace,
-            env=_environment(self._root),
-            limit_s=self._within_ceiling(self._task.check_timeout_s),
+            task,
+            sandbox,
+            env=_environment(sandbox),
+            limit_s=self._within_ceiling(task.check_timeout_s),
         )
         return TerminalObservation(
             output=verdict.output,
@@ -136,28 +143,57 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         )
 
     async def close(self) -> None:
-        """Kill the shell and remove the workspace."""
-        await self._clear()
+        """Kill all that runs and remove the workspace."""
+        shell, sandbox = self._shell, self._sandbox
+        self._shell = self._sandbox = None
+        await _discard(shell, sandbox)
 
     # -- the parts --------------------------------------------------------------------------------
 
     @property
-    def _workspace(self) -> Path:
-        assert self._root is not None
-        return self._root / "workspace"
+    def _cwd(self) -> str:
+        return self._shell.cwd if self._shell else ""
+
+    async def _begin(self, episode: Episode[TerminalOptions], task: Task | None) -> None:
+        sandboxes, options = self.context.sandboxes, episode.options
+        if sandboxes is None:
+            raise ConfigurationError(
+                "a terminal needs sandboxes: serve it, or construct it with a Context that has them"
+            )
+        template = task.environment if task is not None and task.environment.is_dir() else None
+        limits = options.limits or self.context.limits
+        sandbox = self._sandbox = await sandboxes.take(limits, template)
+        self._shell = Shell(
+            sandbox,
+            env=_environment(sandbox),
+            rows=options.rows,
+            cols=options.cols,
+            seed=episode.seed,
+        )
+        await self._shell.start()
+
+    def _take_exceeded(self) -> str | None:
+        return self._sandbox.take_exceeded() if self._sandbox is not None else None
+
+    def _limit_of(self, reading: Reading) -> str | None:
+        """Return which limit an action ran into, in words."""
+        if (what := self._take_exceeded()) is not None:
+            return what
+        assert self._sandbox is not None
+        limits = self._sandbox.limits
+        if self._shell is not None and self._shell.flooded:
+            return (
+                f"output: more than {limits.output_mb} MiB since the last action; whoever prints it"
+                " is held up until the next one"
+            )
+        if reading.exit_code == 128 + signal.SIGXCPU and limits.cpu_s is not None:
+            return f"CPU time: a process used the {limits.cpu_s} s allowed"
+        if reading.exit_code == 128 + signal.SIGXFSZ:
+            return f"file size: a file reached the {limits.file_mb} MiB allowed"
+        return None
 
     def _within_ceiling(self, timeout_s: float) -> float:
         return min(timeout_s, max(self.context.step_limit_s - MARGIN_S, MARGIN_S))
-
-    async def _clear(self) -> None:
-        shell, self._shell = self._shell, None
-        root, self._root = self._root, None
-        if shell is not None:
-            await shell.close()
-        if root is not None:
-            # Not `shutil.rmtree`: it recurses, and an agent can nest folders deeper than it can.
-            with anyio.move_on_after(5, shield=True):
-                await anyio.run_process(["rm", "-rf", "--", str(root)], check=False)
 
     def _observe(
         self, reading: Reading, action: Run | SendKeys | Wait | None
@@ -173,7 +209,8 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
             running=reading.running,
             timed_out=reading.timed_out,
             background_output=plain(reading.background),
-            cwd=self._shell.cwd if self._shell else "",
+            cwd=self._cwd,
+            limit=self._limit_of(reading),
             dropped_bytes=reading.dropped,
             shell_restarted=reading.restarted,
         )
@@ -205,39 +242,19 @@ def _task_of(options: TerminalOptions) -> Task | None:
     return task
 
 
-def _make_workspace(task: Task | None) -> Path:
-    root = Path(tempfile.mkdtemp(prefix="paddock-", dir=os.environ.get("PADDOCK_SESSIONS")))
-    (root / "home").mkdir()
-    workspace = root / "workspace"
-    if task is not None and task.environment.is_dir():
-        # An installer compiles whatever Python it finds in a package, a task's files, too.
-        compiled = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(task.environment, workspace, symlinks=True, ignore=compiled)
-    else:
-        workspace.mkdir()
-    return root
+async def _discard(shell: Shell | None, sandbox: Sandbox | None) -> None:
+    if sandbox is not None:
+        await sandbox.close()
+    if shell is not None:
+        await shell.close()
 
 
-def _environment(root: Path) -> dict[str, str]:
+def _environment(sandbox: Sandbox) -> dict[str, str]:
     """Return the whole environment of a session's processes: nothing of the server's is in it."""
-    return {
-        "HOME": str(root / "home"),
-        "LANG": "C.UTF-8",
-        "LOGNAME": "agent",
-        "PATH": _path(),
-        "SHELL": "/bin/bash",
-        "TERM": "xterm-256color",
-        "USER": "agent",
+    return sandbox.environment(
+        TERM="xterm-256color",
         # Nobody is there to leave a pager; HISTCONTROL keeps our own line out of the history.
-        "GIT_PAGER": "cat",
-        "HISTCONTROL": "ignorespace",
-        "PAGER": "cat",
-    }
-
-
-def _path() -> str:
-    """Return where programs are found: the system's, and a Python wherever it has none."""
-    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    if shutil.which("python3", path=system):
-        return system
-    return f"{system}:{Path(sys.base_prefix) / 'bin'}"
+        GIT_PAGER="cat",
+        HISTCONTROL="ignorespace",
+        PAGER="cat",
+    )

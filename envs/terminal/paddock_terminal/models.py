@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from paddock.limits import Limits
 from paddock.types import Action, Observation, ResetOptions, State
 
 __all__ = [
@@ -117,6 +118,9 @@ class TerminalObservation(Observation):
     shell_restarted: bool = Field(
         default=False, description="The shell had ended; this is a new one."
     )
+    limit: str | None = Field(
+        default=None, description="The limit that was hit: its name, what was used, the most."
+    )
     instruction: str | None = Field(default=None, description="The task, at the reset.")
     error: str | None = Field(default=None, description="Why the action was not carried out.")
 
@@ -143,3 +147,6 @@ class TerminalOptions(ResetOptions):
     index: int | None = Field(default=None, ge=0)
     rows: Rows = 40
     cols: Columns = 120
+    limits: Limits | None = Field(
+        default=None, description="What the episode may use; the environment's limits by default."
+    )

@@ -1,16 +1,16 @@
 """A terminal and the process in front of it. Knows nothing of commands."""
 
-import contextlib
 import os
 import signal
-import subprocess
 import termios
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from pexpect import EOF, TIMEOUT
 from pexpect.fdpexpect import fdspawn
+
+from paddock.sandbox.forks import Process
+from paddock.sandbox.sandbox import Sandbox
 
 __all__ = ["Pty"]
 
@@ -18,52 +18,73 @@ READ_BYTES = 65_536
 READS_AT_ONCE = 64  # then others get their turn
 FULL_READ = 2048  # the kernel hands out at most 4 KiB of a terminal at once; much less is the end
 
+HANG_UP_S = 0.2
 _CHUNK = 1024  # bytes to write at once; a line's input queue holds 4096
 
 
 class Pty:
-    """A process on a terminal of its own.
+    """A process on a terminal of its own. Made by `spawn`.
+
+    The server makes the terminal and gives it to the session's user: sessions have no terminal
+    multiplexer, of which one could take all the machine has.
 
     pexpect holds the terminal's master side. Its ``expect`` is never used: it blocks, and its
     search costs the square of the output.
-
-    Args:
-        argv: The program and its arguments.
-        cwd: Its working directory; the root directory when that is gone.
-        env: Its whole environment.
-        rows: Lines of the window.
-        cols: Columns of the window.
     """
 
-    def __init__(
-        self, argv: list[str], *, cwd: str, env: Mapping[str, str], rows: int, cols: int
-    ) -> None:
+    def __init__(self, master: int, process: Process) -> None:
+        os.set_blocking(master, False)
+        self._terminal: fdspawn[bytes] = fdspawn(
+            master, timeout=0, maxread=READ_BYTES, use_poll=True
+        )
+        self._process = process
+        self.fd = master
+        self.pid = process.pid
+
+    @classmethod
+    async def spawn(
+        cls,
+        sandbox: Sandbox,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        rows: int,
+        cols: int,
+    ) -> "Pty":
+        """Start a process on a new terminal.
+
+        Args:
+            sandbox: Where it runs.
+            argv: The program and its arguments.
+            cwd: Its working directory; the root directory when that is gone.
+            env: Its whole environment.
+            rows: Lines of the window.
+            cols: Columns of the window.
+
+        Raises:
+            OSError: There is no terminal to be had, or no such program.
+        """
         master, slave = os.openpty()
         try:
             termios.tcsetwinsize(slave, (rows, cols))
             _sane(slave)
-            # `setsid -c` makes the slave the controlling terminal; a `preexec_fn` could as well,
-            # but forking Python code from a threaded server can deadlock.
-            self._process = subprocess.Popen(
-                ["setsid", "-c", *argv],
-                stdin=slave,
-                stdout=slave,
-                stderr=slave,
-                cwd=cwd if Path(cwd).is_dir() else "/",
-                env=dict(env),
+            if sandbox.identity.uid is not None:
+                os.fchown(slave, sandbox.identity.uid, -1)
+            os.fchmod(slave, 0o600)
+            process = await sandbox.spawn(
+                argv, cwd=cwd, env=env, stdio=[slave, slave, slave], tty=True
             )
         except BaseException:
             os.close(master)
             raise
         finally:
             os.close(slave)
-        os.set_blocking(master, False)
-        self._terminal: fdspawn[bytes] = fdspawn(
-            master, timeout=0, maxread=READ_BYTES, use_poll=True
-        )
-        self.fd = master
-        self.pid = self._process.pid
-        self.pidfd = os.pidfd_open(self.pid)
+        return cls(master, process)
+
+    def on_exit(self, call: Callable[[], None]) -> None:
+        """Have something called once the process has ended."""
+        self._process.on_exit(call)
 
     def read(self) -> tuple[bytes, bool]:
         """Read what is there.
@@ -113,27 +134,20 @@ class Pty:
             return False
         return self.foreground() == self.pid and not local & termios.ICANON
 
-    def cwd(self) -> str | None:
-        """Return the process's working directory, or nothing when it has ended."""
-        try:
-            return str(Path(f"/proc/{self.pid}/cwd").readlink()).removesuffix(" (deleted)")
-        except OSError:
-            return None
-
     def exit_status(self) -> int | None:
         """Return the exit status once the process has ended: 128 + n after signal n."""
-        code = self._process.poll()
+        code = self._process.returncode
         return 128 - code if code is not None and code < 0 else code
 
-    def kill(self) -> None:
-        """Kill everything that belongs to the terminal's session, and close it."""
-        for pid in _members(self.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.wait()
-        os.close(self.pidfd)
+    async def close(self) -> None:
+        """Hang up: the process and its foreground job get SIGHUP, and SIGKILL if it stays."""
         self._terminal.close()
+        if self._process.returncode is None:
+            with anyio.move_on_after(HANG_UP_S):
+                await self._process.wait()
+        if self._process.returncode is None:
+            await self._process.send_signal(signal.SIGKILL)
+        self._process.close()
 
 
 def _sane(fd: int) -> None:
@@ -142,14 +156,3 @@ def _sane(fd: int) -> None:
     attributes[0] &= ~(termios.IXON | termios.IXOFF)
     attributes[0] |= getattr(termios, "IUTF8", 0x4000)
     termios.tcsetattr(fd, termios.TCSANOW, attributes)
-
-
-def _members(session: int) -> list[int]:
-    """Return the processes of a session, by what the kernel says."""
-    found: list[int] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                if os.getsid(int(entry.name)) == session:
-                    found.append(int(entry.name))
-    return found

@@ -5,17 +5,17 @@ Knows nothing of reinforcement learning: `Shell.run`, `press` and `wait` return 
 
 import asyncio
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import anyio
 from anyio import to_thread
 
+from paddock.sandbox.sandbox import Sandbox
 from paddock_terminal.boundary import Marker, Scanner, SideFiles
 from paddock_terminal.output import Output, Pending
 from paddock_terminal.pty import Pty
+from paddock_terminal.redraw import without_echo, without_prompt
 
 __all__ = ["Busy", "Reading", "Shell"]
 
@@ -61,7 +61,7 @@ class Shell:
     """One bash on one terminal; a new one whenever the old one has ended.
 
     Args:
-        cwd: Where the first shell starts.
+        sandbox: Where the shells run.
         env: The shells' whole environment.
         rows: Lines of the window.
         cols: Columns of the window.
@@ -69,19 +69,29 @@ class Shell:
     """
 
     def __init__(
-        self, *, cwd: str, env: Mapping[str, str], rows: int, cols: int, seed: int | None = None
+        self,
+        sandbox: Sandbox,
+        *,
+        env: Mapping[str, str],
+        rows: int,
+        cols: int,
+        seed: int | None = None,
     ) -> None:
         self.rows = rows
         self.cols = cols
-        self.cwd = cwd
+        self.cwd = str(sandbox.workspace)
         self.last_exit_code: int | None = None
         self.started = 0
         self.running = False
+        self.flooded = False
+        self._sandbox = sandbox
         self._env = env
-        self._files = SideFiles(seed)
+        self._files = SideFiles(sandbox.control, seed)
+        self._most = sandbox.limits.output_mb << 20
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._pty: Pty | None = None
+        self._printed = 0
         self._restarted = False
         self._reset_stream()
 
@@ -107,19 +117,20 @@ class Shell:
             OSError: There is no bash, or no terminal to be had.
         """
         argv = ["bash", "--noprofile", "--rcfile", str(self._files.rc), "-i"]
-        make = partial(Pty, argv, cwd=self.cwd, env=self._env, rows=self.rows, cols=self.cols)
-        self._pty = await to_thread.run_sync(make)
+        pty = self._pty = await Pty.spawn(
+            self._sandbox, argv, cwd=self.cwd, env=self._env, rows=self.rows, cols=self.cols
+        )
         self._reset_stream()
         self.running = False
         self.started += 1
-        self._loop.add_reader(self._pty.fd, self._read)
-        self._loop.add_reader(self._pty.pidfd, self._on_exit)
+        self._resume()
+        pty.on_exit(lambda: self._on_exit(pty))
         with anyio.move_on_after(START_S):
             while not (self._at_prompt or self._ended):
                 await self._change(START_S)
         if not self._at_prompt:
             said = bytes(self._between.take(2000)[0])
-            await self.kill()
+            await self.close()
             raise OSError(f"bash did not start: {said.decode(errors='replace')!r}")
         self._between.take(KEEP_BYTES)
 
@@ -191,18 +202,12 @@ class Shell:
         self._pty.resize(rows, cols)
         return self._reading(0, b"", float("inf"))
 
-    async def kill(self) -> None:
-        """Kill the shell and all that runs on its terminal."""
+    async def close(self) -> None:
+        """Hang the shell up. What it left in the background goes with the sandbox."""
         pty, self._pty = self._pty, None
         if pty is not None:
             self._loop.remove_reader(pty.fd)
-            self._loop.remove_reader(pty.pidfd)
-            await to_thread.run_sync(pty.kill)
-
-    async def close(self) -> None:
-        """Kill the shell for good."""
-        await self.kill()
-        await to_thread.run_sync(self._files.remove)
+            await pty.close()
 
     # -- commands ---------------------------------------------------------------------------------
 
@@ -232,7 +237,7 @@ class Shell:
             quiet_s: Seconds without output that are enough.
             idle: No command is running: only quiet and time count.
         """
-        while not self._ended and (idle or self.running):
+        while not (self._ended or self.flooded) and (idle or self.running):
             now = self._loop.time()
             wake = deadline
             if quiet_s is not None:
@@ -260,6 +265,7 @@ class Shell:
     # -- lifetimes --------------------------------------------------------------------------------
 
     async def _alive(self) -> None:
+        self._resume()
         if self._ended:
             await self._restart()
         elif self._pty is None:
@@ -267,7 +273,7 @@ class Shell:
 
     async def _restart(self) -> None:
         exit_code, output, pending = self.last_exit_code, self._output, self._pending
-        await self.kill()
+        await self.close()
         await self.start()
         self._restarted = True
         # The old shell's last words belong to the action that ended it.
@@ -275,10 +281,19 @@ class Shell:
 
     # -- the stream -------------------------------------------------------------------------------
 
+    def _resume(self) -> None:
+        """Read what is printed, as much as is allowed for one action."""
+        self._printed, self.flooded = 0, False
+        if self._pty is not None:
+            self._loop.add_reader(self._pty.fd, self._read)
+
     def _read(self) -> None:
         assert self._pty is not None
         data, ended = self._pty.read()
-        if ended:
+        self._printed += len(data)
+        self.flooded = self._printed > self._most
+        if ended or self.flooded:
+            # Whoever prints more is held up by the terminal, until the next action.
             self._loop.remove_reader(self._pty.fd)
         if data:
             self._last_output = self._loop.time()
@@ -288,22 +303,24 @@ class Shell:
 
     def _read_rest(self) -> None:
         assert self._pty is not None
-        ended = False
-        while not ended:
+        ended, rest = False, KEEP_BYTES  # a job in the background may print without an end
+        while not ended and rest > 0:
             data, ended = self._pty.read()
             for found in self._scanner.feed(data):
                 self._take(found)
             if not data:
                 break
+            rest -= len(data)
         self._take(self._scanner.rest())
 
-    def _on_exit(self) -> None:
-        assert self._pty is not None
-        self._loop.remove_reader(self._pty.pidfd)
-        self._ended = True
-        self._changed.set()
+    def _on_exit(self, pty: Pty) -> None:
+        if self._pty is pty:
+            self._ended = True
+            self._changed.set()
 
     def _take(self, found: bytes | Marker) -> None:
+        if isinstance(found, Marker) and found.cwd:
+            self.cwd = found.cwd
         match found:
             case bytes():
                 if self.running and self._begun:
@@ -315,7 +332,7 @@ class Shell:
             case Marker(kind="C", nonce=self._nonce):
                 self._begun = True
                 self._typed = False
-                self._between.add(_without_echo(bytes(self._after_typing), self._files.trigger))
+                self._between.add(without_echo(bytes(self._after_typing), self._files.trigger))
             case Marker(kind="D", nonce=self._nonce, status=status) if self.running:
                 self._finish(status)
             case Marker(kind="P", status=status):
@@ -334,7 +351,7 @@ class Shell:
 
     def _take_between(self) -> bytes:
         head, tail, _ = self._between.take(KEEP_BYTES)
-        return _without_prompt(head + tail)
+        return without_prompt(head + tail)
 
     def _reading(
         self, limit: int, background: bytes, deadline: float, *, whole: bool = False
@@ -343,8 +360,6 @@ class Shell:
             head, tail, dropped = self._between.take(limit)
         else:
             head, tail, dropped = self._output.take(limit)
-        if self._pty is not None and (cwd := self._pty.cwd()) is not None:
-            self.cwd = cwd
         restarted, self._restarted = self._restarted, False
         if dropped:
             self._pending = Pending()
@@ -360,27 +375,3 @@ class Shell:
             background=background,
             restarted=restarted,
         )
-
-
-_REDRAWING = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|[\r\n\x08]")
-_PROMPT = re.compile(rb"(?:\r?\n)?(?:\x1b\[\?2004[hl]\r?)*\$ ")
-
-
-def _without_prompt(data: bytes) -> bytes:
-    """Return what is left of the bytes between two commands without the prompts among them."""
-    rest = _PROMPT.sub(b"", data)
-    # The line editor wraps, redraws and returns as it likes.
-    return rest if _REDRAWING.sub(b"", rest).strip() else b""
-
-
-def _without_echo(data: bytes, trigger: bytes) -> bytes:
-    """Return what is left of the bytes that came while the trigger was typed without its echo.
-
-    The line editor may show it twice (typed ahead and again at the prompt), and wraps it in a
-    narrow window, so it is recognised by its characters alone.
-    """
-    rest = _REDRAWING.sub(b"", data)
-    squeezed, typed = rest.replace(b" ", b""), trigger.strip().replace(b" ", b"")
-    if not squeezed.replace(typed, b"").replace(b"$", b""):
-        return b""
-    return data.replace(trigger.strip(), b"").lstrip()

@@ -72,7 +72,8 @@ pieces = st.lists(
     st.one_of(
         st.binary(max_size=40),
         st.sampled_from([
-            marker("C", NONCE), marker("D", NONCE, 7), marker("P", 0), marker("D", "", 0),
+            marker("C", NONCE), marker("D", NONCE, 7, "/x;y"), marker("P", 0),
+            marker("D", "", 0, ""),
             PREFIX, PREFIX[:4], b"\x1b", b"\x07", PREFIX + b"X;1\x07", PREFIX + b"D;x;y\x07",
         ]),
     ),

@@ -1,5 +1,6 @@
 """The terminal through its public door: what an agent does, and what it sees."""
 
+import os
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from paddock import Context, Episode
 from paddock.errors import InvalidMessage, NotAvailable
+from paddock.sandbox.levels import choose
+from paddock.sandbox.sandboxes import Sandboxes
 from paddock.session import Session
 from paddock.watchdog import Watchdog
 from paddock_terminal import (
@@ -22,6 +25,7 @@ from paddock_terminal import (
     Wait,
 )
 from paddock_terminal.env import TASKS, TerminalEnv
+from processes import owned_by
 
 
 class Player:
@@ -44,8 +48,15 @@ class Player:
 
 
 @pytest.fixture
-async def player() -> AsyncGenerator[Player]:
-    env = TerminalEnv(Context(step_limit_s=30))
+async def sandboxes() -> AsyncGenerator[Sandboxes]:
+    level = (await choose()).level
+    async with Sandboxes.serving(level, SPEC.sandbox) as sandboxes:
+        yield sandboxes
+
+
+@pytest.fixture
+async def player(sandboxes: Sandboxes) -> AsyncGenerator[Player]:
+    env = TerminalEnv(Context(step_limit_s=30, sandboxes=sandboxes))
     player = Player(env)
     await player.reset()
     yield player
@@ -135,7 +146,7 @@ class TestBoundary:
         self, player: Player, command: str
     ):
         await player.run(command)
-        seen = await player.run("(exit 7)")
+        seen = await player.run("f() { \\return 7; }; f")
         assert seen.exit_code == 7
         assert not seen.running
 
@@ -182,8 +193,8 @@ class TestTime:
         assert time.monotonic() - started < 1
         assert not seen.running
 
-    async def test_the_server_s_ceiling_comes_first(self):
-        env = TerminalEnv(Context(step_limit_s=4))
+    async def test_the_server_s_ceiling_comes_first(self, sandboxes: Sandboxes):
+        env = TerminalEnv(Context(step_limit_s=4, sandboxes=sandboxes))
         player = Player(env)
         await player.reset()
         started = time.monotonic()
@@ -309,9 +320,14 @@ class TestEpisodes:
         assert "hunter2" not in (await player.run("env")).output
 
     async def test_the_shell_is_gone_after_close(self, player: Player):
-        pid = int((await player.run("sleep 300 & echo $$")).output.splitlines()[-1])
+        await player.run("sleep 300 & setsid -f sleep 300; touch /tmp/left /dev/shm/left")
+        uid = Path((await player.env.state()).workspace).stat().st_uid
+        assert uid != os.geteuid()
+        assert owned_by(uid) >= 3
         await player.env.close()
-        assert not Path(f"/proc/{pid}").exists()
+        assert owned_by(uid) == 0
+        for shared in ("/tmp", "/dev/shm"):
+            assert not [p for p in Path(shared).iterdir() if p.lstat().st_uid == uid]
 
     async def test_a_task_brings_its_files_and_its_instruction_but_not_its_check(
         self, player: Player
@@ -369,8 +385,8 @@ class TestEpisodes:
             await player.env.evaluate()
 
 
-async def test_a_session_counts_the_steps_and_names_the_episode():
-    context = Context()
+async def test_a_session_counts_the_steps_and_names_the_episode(sandboxes: Sandboxes):
+    context = Context(sandboxes=sandboxes)
     session = Session(
         id="s",
         spec=SPEC,

@@ -1,0 +1,132 @@
+"""Sandboxes that are ready before they are asked for, so that a reset does not wait for them.
+
+Two things take time: making an empty sandbox (at level `namespaces` a process has to start), and
+cloning a template into it. Empty ones are kept ready from the first time on; clones of a template
+from its second time on, so that a dataset of tasks that are played once each costs nothing.
+"""
+
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from paddock.limits import Limits
+from paddock.sandbox.sandbox import Sandbox
+
+__all__ = ["Kind", "Pool"]
+
+KINDS = 8
+READY = 2  # of each kind; resets come one at a time per session, and another is made meanwhile
+PAUSE_S = 1.0  # after a failure
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What makes sandboxes interchangeable.
+
+    Attributes:
+        limits: What their processes may use.
+        template: A directory whose content the workspace begins with.
+    """
+
+    limits: Limits
+    template: Path | None = None
+
+
+@dataclass
+class _Shelf:
+    asked: int = 0
+    ready: list[Sandbox] = field(default_factory=list[Sandbox])
+
+
+class Pool:
+    """Hands out sandboxes of a kind, and makes others meanwhile.
+
+    Args:
+        make: Makes an empty one.
+    """
+
+    def __init__(self, make: Callable[[Limits], Awaitable[Sandbox]]) -> None:
+        self._make = make
+        self._shelves: OrderedDict[Kind, _Shelf] = OrderedDict()  # the latest last
+        self._asked = anyio.Event()
+
+    async def take(self, kind: Kind) -> Sandbox:
+        """Return a sandbox that nobody has used.
+
+        Raises:
+            ConfigurationError: This level cannot give what the limits ask for.
+            OSError: It cannot be made.
+        """
+        shelf = self._shelves.setdefault(kind, _Shelf())
+        self._shelves.move_to_end(kind)
+        shelf.asked += 1
+        try:
+            return shelf.ready.pop() if shelf.ready else await self._new(kind)
+        finally:
+            self._asked.set()
+
+    async def run(self) -> None:
+        """Keep kinds that are in use ready; close what is ready when cancelled."""
+        try:
+            while True:
+                self._asked = anyio.Event()
+                await self._forget_old_kinds()
+                kind = self._lowest()
+                if kind is None:
+                    await self._asked.wait()
+                    continue
+                try:
+                    sandbox = await self._new(kind)
+                except Exception:
+                    # Whoever takes one of this kind gets the error itself.
+                    logger.exception("no sandbox could be made ready")
+                    await anyio.sleep(PAUSE_S)
+                else:
+                    await self._put(kind, sandbox)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close(list(self._shelves))
+
+    async def _new(self, kind: Kind) -> Sandbox:
+        if kind.template is None:
+            return await self._make(kind.limits)
+        sandbox = await self.take(Kind(kind.limits))
+        try:
+            await sandbox.files.copy_in(kind.template, ".")
+        except BaseException:
+            await sandbox.close()
+            raise
+        return sandbox
+
+    async def _put(self, kind: Kind, sandbox: Sandbox) -> None:
+        shelf = self._shelves.get(kind)
+        if shelf is None:
+            await sandbox.close()
+            return
+        shelf.ready.append(sandbox)
+        with contextlib.suppress(OSError):  # it can still be used: it tries again itself
+            await sandbox.prepare()
+
+    def _lowest(self) -> Kind | None:
+        """Return the kind that a sandbox should be made of next."""
+        wanted = [
+            (len(shelf.ready), kind)
+            for kind, shelf in reversed(self._shelves.items())
+            if len(shelf.ready) < READY and shelf.asked > (kind.template is not None)
+        ]
+        return min(wanted, key=lambda pair: pair[0])[1] if wanted else None
+
+    async def _forget_old_kinds(self) -> None:
+        await self._close(list(self._shelves)[:-KINDS])
+
+    async def _close(self, kinds: list[Kind]) -> None:
+        for kind in kinds:
+            for sandbox in self._shelves.pop(kind).ready:
+                await sandbox.close()
