@@ -21,6 +21,16 @@ from paddock.sandbox.sandbox import Sandbox
 from paddock.sandbox.sandboxes import Sandboxes
 from processes import owned_by
 
+_OPEN = """
+import os
+def there(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+print([fd for fd in range(256) if there(fd)])
+"""
 LEVELS = (Level.NAMESPACES, Level.UID, Level.LANDLOCK)
 
 
@@ -53,15 +63,15 @@ class TestWhatIsThere:
         read, write = os.pipe()
         os.set_inheritable(read, True)
         try:
-            text, _ = await said(sandbox, "env; for n in {0..99}; do [ -e /dev/fd/$n ] ||"
-                                 " { : >&$n; } 2>/dev/null && echo fd=$n; done")  # fmt: skip
+            text, _ = await said(sandbox, f"env; python3 -I -S -c '{_OPEN}'")
         finally:
             os.close(read)
             os.close(write)
         assert "secret" not in text
-        names = {line.partition("=")[0] for line in text.splitlines()}
-        assert names <= {*sandbox.environment(), "PWD", "SHLVL", "_", "OLDPWD", "fd"}
-        assert {int(n) for n in text.split() if n.startswith("fd=") for n in [n[3:]]} <= {0, 1, 2}
+        *variables, fds = text.splitlines()
+        names = {line.partition("=")[0] for line in variables}
+        assert names <= {*sandbox.environment(), "PWD", "SHLVL", "_", "OLDPWD"}
+        assert fds == "[0, 1, 2]"
 
     async def test_what_the_server_tells_it_cannot_be_changed(self, sandboxes: Sandboxes):
         sandbox = await sandboxes.take()
@@ -110,7 +120,7 @@ class TestWhatIsNot:
     async def test_writing_to_the_system(self, sandboxes: Sandboxes, path: str):
         sandbox = await sandboxes.take()
         assert (await said(sandbox, f"echo x >> {path} && echo done"))[0].endswith(
-            ("denied\n", "Read-only file system\n")
+            ("denied\n", "Read-only file system\n", "No such file or directory\n")
         )
         assert path == "/etc/passwd" or not Path(path).exists()
 
@@ -218,7 +228,7 @@ async def test_two_thousand_sessions_leave_every_count_flat():
                     await anyio.sleep(0.02)
             await anyio.sleep(0.3)  # until the pool is full again
             processes = sum(p.name.isdecimal() for p in Path("/proc").iterdir())
-            return len(os.listdir("/proc/self/fd")), len(list(root.iterdir())), processes
+            return len(list(Path("/proc/self/fd").iterdir())), len(list(root.iterdir())), processes
 
         before = await many(100)
         after = await many(2000)
