@@ -19,11 +19,33 @@ pytestmark = [
     pytest.mark.xdist_group("docker"),
 ]
 EPISODES = Path(__file__).parent / "support" / "openenv_episodes.py"
-HARDENED = (
-    "--user", "65532:65532", "--read-only", "--cap-drop", "ALL",
-    "--security-opt", "no-new-privileges", "--pids-limit", "256",
-    "--tmpfs", "/tmp:rw,nosuid,nodev,size=64m,mode=1777",
-)  # fmt: skip
+SECCOMP = Path(__file__).parents[1] / "images" / "seccomp.json"
+TMPFS = ("--tmpfs", "/tmp:rw,nosuid,nodev,size=64m,mode=1777")
+FLAGS = {
+    "plain": ((), "uid"),
+    "hardened": (
+        (
+            "--read-only", "--cap-drop", "ALL",
+            *(f"--cap-add={cap}" for cap in ("SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE")),
+            "--security-opt", "no-new-privileges", "--pids-limit", "1024", *TMPFS,
+            "--tmpfs", "/sessions:rw,exec,nosuid,nodev,mode=711,size=256m",
+        ),
+        "uid",
+    ),
+    "any user": (
+        (
+            "--user", "65532:65532", "--read-only", "--cap-drop", "ALL",
+            "--security-opt", "no-new-privileges", "--pids-limit", "256", *TMPFS,
+        ),
+        "landlock",
+    ),
+    "namespaces": (
+        (
+            "--security-opt", f"seccomp={SECCOMP}", "--security-opt", "systempaths=unconfined",
+        ),
+        "namespaces",
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,10 +81,11 @@ def test_no_certificate_and_no_build_tool_is_left_in_it():
     assert not {"hatchling", "pytest"} & {p["name"] for p in json.loads(listed)}
 
 
-@pytest.mark.parametrize("flags", [(), HARDENED], ids=["plain", "hardened"])
-def test_it_serves_a_whole_episode(flags: tuple[str, ...]):
+@pytest.mark.parametrize(("flags", "level"), FLAGS.values(), ids=FLAGS)
+def test_it_serves_a_whole_episode(flags: tuple[str, ...], level: str):
     with engine.container("paddock/terminal:latest", *flags) as (_, url):
         wait_until_healthy(url, 5)
+        assert httpx.get(f"{url}/metadata").json()["isolation"]["level"] == level
         with paddock.make("terminal", url=url).sync() as env:
             first = env.reset(task_id="fix-the-median")
             assert "median.py" in first.observation.instruction

@@ -24,10 +24,15 @@ LEADS_OUT = {
     "link below a link": "below/secret",
     "dots": "../outside/secret",
     "dots in the middle": "d/../../outside/secret",
-    "more dots than directories": "../" * 40 + "etc/passwd",
     "dots through a link": "d/up/../outside/secret",
-    "absolute": "/etc/passwd",
+    "absolute": "{outside}/secret",
     "absolute, and inside": "{root}/a",
+}
+
+# To be looked at only: whoever breaks what is tested here is not to lose his machine.
+LEADS_TO_THE_SYSTEM = {
+    "more dots than directories": "../" * 40 + "etc/passwd",
+    "absolute": "/etc/passwd",
     "the root": "/",
     "environment": "env",
     "descriptor": "fd",
@@ -38,15 +43,21 @@ NOT_REGULAR = {"FIFO": "fifo", "socket": "socket", "link to a FIFO": "to_fifo"} 
     {"device": "device"} if trees.IS_ROOT else {}
 )
 
-CALLS: dict[str, Callable[[SandboxFiles, str], Awaitable[object]]] = {
+Calls = dict[str, Callable[[SandboxFiles, str], Awaitable[object]]]
+
+LOOKING: Calls = {
     "read": lambda files, path: files.read(path),
     "read a part": lambda files, path: files.read(path, limit=1),
-    "write": lambda files, path: files.write(path, b"changed"),
-    "write with a mode": lambda files, path: files.write(path, b"changed", mode=0o777),
-    "chmod": lambda files, path: files.chmod(path, 0o600),
     "list": lambda files, path: files.list(path),
     "walk": lambda files, path: files.walk(path),
     "archive_out": lambda files, path: files.archive_out(path),
+    "stat": lambda files, path: files.stat(path, follow=True),
+}
+
+CHANGING: Calls = {
+    "write": lambda files, path: files.write(path, b"changed"),
+    "write with a mode": lambda files, path: files.write(path, b"changed", mode=0o777),
+    "chmod": lambda files, path: files.chmod(path, 0o600),
     "archive_in": lambda files, path: files.archive_in(trees.tar([("x", b"")]), path),
     "copy_in": lambda files, path: files.copy_in(Path(__file__).parent, path),
     "mkdir below": lambda files, path: files.mkdir(path + "/x", parents=True),
@@ -55,7 +66,6 @@ CALLS: dict[str, Callable[[SandboxFiles, str], Awaitable[object]]] = {
     "rename from below": lambda files, path: files.rename(path + "/secret", "stolen"),
     "rename to below": lambda files, path: files.rename("a", path + "/x"),
     "remove below": lambda files, path: files.remove(path + "/secret"),
-    "stat": lambda files, path: files.stat(path, follow=True),
 }
 
 
@@ -86,11 +96,18 @@ def plot(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return plot
 
 
-@pytest.mark.parametrize("path", LEADS_OUT.values(), ids=LEADS_OUT)
-async def test_what_leads_out_is_refused_by_every_call(plot: Plot, path: str) -> None:
-    given = path.format(root=plot.root)
+@pytest.mark.parametrize(
+    ("path", "calls"),
+    [
+        *((path, LOOKING | CHANGING) for path in LEADS_OUT.values()),
+        *((path, LOOKING) for path in LEADS_TO_THE_SYSTEM.values()),
+    ],
+    ids=[*LEADS_OUT, *LEADS_TO_THE_SYSTEM],
+)
+async def test_what_leads_out_is_refused_by_every_call(plot: Plot, path: str, calls: Calls) -> None:
+    given = path.format(root=plot.root, outside=plot.outside)
     async with plot.files() as files:
-        for what, call in CALLS.items():
+        for what, call in calls.items():
             with anyio.fail_after(SOON_S):
                 with pytest.raises(Refused, match=r"tree|link") as told:
                     await call(files, given)
@@ -170,12 +187,15 @@ while True:
         raise OSError(ctypes.get_errno(), "renameat2")
 """
 
+TRIES = 55_000
+"""Accesses as each identity."""
+
 INSIDE = 1000
 """Files in the directory that is a link half of the time."""
 
 
 async def test_a_directory_that_turns_into_a_link_and_back_never_leads_out(plot: Plot) -> None:
-    """Over 60,000 accesses as each identity, at names whose meaning changes all the time."""
+    """At names whose meaning changes all the time."""
     plot.directory("swapped")
     plot.link("other", "../outside")
     plot.file("swapped/secret", b"inside")
@@ -199,11 +219,12 @@ async def test_a_directory_that_turns_into_a_link_and_back_never_leads_out(plot:
 
             async def pack() -> None:
                 nonlocal tries, done, refused
-                packed = await files.archive_out()
-                assert SECRET not in packed.data
-                tries += packed.entries + len(packed.skipped)
-                done += packed.entries
-                refused += len(packed.skipped)
+                while tries < TRIES:
+                    packed = await files.archive_out()
+                    assert SECRET not in packed.data
+                    tries += packed.entries + len(packed.skipped)
+                    done += packed.entries
+                    refused += len(packed.skipped)
 
             async with anyio.create_task_group() as group:
                 for _ in range(3):
@@ -212,8 +233,8 @@ async def test_a_directory_that_turns_into_a_link_and_back_never_leads_out(plot:
                 group.start_soon(again, 500, lambda: files.write("swapped/new", b"inside"))
                 group.start_soon(again, 500, lambda: files.chmod("swapped/secret", 0o640))
                 group.start_soon(again, 200, lambda: files.archive_in(archive))
-                group.start_soon(again, 100, pack)
+                group.start_soon(pack)
 
-    assert tries >= 60_000
+    assert tries >= TRIES
     assert min(done, refused) > 1000, "the race was one"
     assert plot.outside_is_untouched()

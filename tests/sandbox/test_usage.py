@@ -131,9 +131,9 @@ def test_a_count_is_done_when_it_is_over(tmp_path: Path) -> None:
     assert look.entries == 11
 
 
-def test_a_tree_deeper_than_there_are_descriptors_is_counted(tmp_path: Path) -> None:
+def test_a_tree_takes_few_descriptors_however_deep_it_is(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1200):
+    for _ in range(600):
         os.mkdir("d", dir_fd=fd)
         below = os.open("d", os.O_RDONLY, dir_fd=fd)
         os.close(fd)
@@ -145,7 +145,7 @@ def test_a_tree_deeper_than_there_are_descriptors_is_counted(tmp_path: Path) -> 
     while not look.go_on(0.01):
         assert _descriptors() <= before + 3
     assert _descriptors() == before
-    assert look.entries == 1202
+    assert look.entries == 602
     subprocess.run(["rm", "-rf", str(tmp_path)], check=True)
 
 

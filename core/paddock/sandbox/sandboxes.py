@@ -176,7 +176,7 @@ class Sandboxes:
             closed_ports=way_out.closed_ports,
         )
         path = await to_thread.run_sync(self._root.make, name, uid)
-        if self.level in (Level.LANDLOCK, Level.NONE):
+        if uid is None:  # it is by its own zygote that a session's processes are known then
             forks = await self.forks.open_own(name, confinement)
         else:
             forks = self.forks

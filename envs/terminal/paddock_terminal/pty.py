@@ -69,9 +69,9 @@ class Pty:
         try:
             termios.tcsetwinsize(slave, (rows, cols))
             _sane(slave)
+            os.fchmod(slave, 0o600)  # while it is the server's: afterwards only its owner may
             if sandbox.identity.uid is not None:
                 os.fchown(slave, sandbox.identity.uid, -1)
-            os.fchmod(slave, 0o600)
             process = await sandbox.spawn(
                 argv, cwd=cwd, env=env, stdio=[slave, slave, slave], tty=True
             )
