@@ -6,7 +6,6 @@ of them, as a rule read-only; then there is no group for a session, and the watc
 
 import functools
 import logging
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +170,6 @@ class Cgroup:
     def __init__(self, directories: list[Path], version: int) -> None:
         self._directories = directories
         self._version = version
-        self._fds: list[int] = []
 
     @classmethod
     def make(cls, name: str, limits: Limits) -> "Cgroup | None":
@@ -196,23 +194,14 @@ class Cgroup:
     def attach(self, pid: int) -> None:
         """Move a process in; what it forks will be in as well.
 
+        For a worker thread: the kernel takes some 15 ms for it, or less than one if it has just
+        moved another.
+
         Raises:
             OSError: It has ended, or may not be moved.
         """
         for directory in self._directories:
             (directory / "cgroup.procs").write_text(str(pid))
-
-    def procs_fds(self) -> list[int]:
-        """Return descriptors that take a process in which writes ``0`` to each of them.
-
-        There is one for each hierarchy. They stay this object's, and work for a process that could
-        not open them itself.
-        """
-        if not self._fds:
-            flags = os.O_WRONLY | os.O_CLOEXEC
-            for directory in self._directories:
-                self._fds.append(os.open(directory / "cgroup.procs", flags))
-        return list(self._fds)
 
     def oom_kills(self) -> int:
         """Return how many of its processes the kernel has ended for want of memory."""
@@ -221,8 +210,6 @@ class Cgroup:
 
     def remove(self) -> bool:
         """Remove it once nothing is in it. Return whether it is gone."""
-        while self._fds:
-            os.close(self._fds.pop())
         gone = True
         for directory in self._directories:
             try:

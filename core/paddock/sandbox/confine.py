@@ -58,7 +58,7 @@ def confinement_of(
             f" own ports closed; there is {abi or 'none'}. Use 'allowlist'"
         )
     if level is Level.NONE:
-        return Confinement(level, limits=_limits(limits, 0), oom_score_adj=1000)
+        return Confinement(level, limits=_limits(limits, 0))
     calls = _CALLS[limits.network]
     if inside and limits.network == "allowlist":
         calls = "local"  # a forwarder on its own loopback leads to the proxy

@@ -65,7 +65,8 @@ class Root:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         # Through, but not in: nobody can list the others' names.
-        path.chmod(0o711 if separate else 0o700)
+        self._mode = 0o711 if separate else 0o700
+        path.chmod(self._mode)
         self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,6 +89,12 @@ class Root:
                 shared.chmod(0o750)
         return path
 
+    def repair(self) -> None:
+        """Give the root its mode back: a session that shares the server's user can change it."""
+        if stat.S_IMODE(os.fstat(self._lock).st_mode) != self._mode:
+            logger.warning("%s had its mode changed", self.path)
+            os.fchmod(self._lock, self._mode)
+
     def discard(self, name: str) -> Path:
         """Move a sandbox's directory out of the way, and return where it is to be removed."""
         trash = self.path / f"{TRASH}{name}"
@@ -96,10 +103,14 @@ class Root:
 
     async def remove(self, trash: Path, identity: Identity) -> None:
         """Remove a discarded one: the session's parts as the session, piece by piece."""
-        for _ in range(REMOVE_GOES):
-            if await to_thread.run_sync(_remove_some, trash, identity):
-                return
-        logger.error("%s could not be removed in %g s", trash, REMOVE_S * REMOVE_GOES)
+        try:
+            for _ in range(REMOVE_GOES):
+                if await to_thread.run_sync(_remove_some, trash, identity):
+                    return
+        except OSError as exc:
+            logger.error("%s cannot be removed: %s", trash, exc)
+        else:
+            logger.error("%s could not be removed in %g s", trash, REMOVE_S * REMOVE_GOES)
 
     async def sweep(self) -> None:
         """Remove what servers that are gone have left next to this one."""
@@ -107,7 +118,11 @@ class Root:
             logger.info("removing what a server that is gone has left: %s", path)
             for _ in range(REMOVE_GOES):
                 # As the server: nothing of it runs any more, and no link in it is followed.
-                if await to_thread.run_sync(remove_tree, path, SERVER, REMOVE_S):
+                try:
+                    if await to_thread.run_sync(remove_tree, path, SERVER, REMOVE_S):
+                        break
+                except OSError as exc:
+                    logger.error("%s cannot be removed: %s", path, exc)
                     break
 
     def close(self) -> None:

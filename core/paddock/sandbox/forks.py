@@ -108,9 +108,11 @@ class Forks:
     async def open_own(self, session: str, confinement: Confinement) -> "Forks":
         """Have a zygote forked for one session, and return it. Raises as `open` does."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             data = {"op": "open", "session": session, "confinement": confinement.to_json()}
             answer = await self._request(data, [theirs.fileno()])
+            undo.pop_all()
         return Forks(ours, answer["zygote"])
 
     async def join(self, session: str, pidfd: int) -> None:

@@ -68,6 +68,8 @@ def execute(
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if confinement.seccomp:
             linux.no_new_privs()
+            if confinement.uid is None:
+                linux.drop_capabilities()  # a change of user would have; the server may be root
         for ruleset in kept[len(fds) : len(fds) + len(rulesets)]:
             linux.landlock_restrict(ruleset)
         try:

@@ -46,14 +46,13 @@ def landlock_paths(profile: Profile, level: Level, own: Path) -> tuple[tuple[str
     rules += [(str(own / name), _EVERYTHING) for name in WRITABLE]
     rules += [(f"/dev/{name}", _DEVICE) for name in _DEVICES]
     if level is Level.UID:
-        # Its own terminal by name. Others' belong to other users; at level `landlock` they do not.
-        rules.append(("/dev/pts", _DEVICE))
         if profile.shm:
             rules.append(("/dev/shm", _NAMELESS))
         if profile.tmp:
             rules.append(("/tmp", _EVERYTHING))
         if profile.ptmx:
-            rules.append(("/dev/ptmx", _DEVICE))
+            # In a container the first leads to the second. Others' terminals are other users'.
+            rules += [("/dev/ptmx", _DEVICE), ("/dev/pts", _DEVICE)]
         if profile.proc:
             # To read: who may write there can lower the score by which the kernel takes
             # sessions before the server when memory runs out.
@@ -104,7 +103,9 @@ def bubblewrap(
     command += ["--ro-bind", str(own / CONTROL), str(own / CONTROL)]
     for name in WRITABLE:
         command += ["--bind", str(own / name), str(own / name)]
-    command += ["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", "/"]
+    for path in ("/proc", "/dev", "/"):
+        command += ["--remount-ro", path]
+    command += ["--chdir", "/"]
     return [*command, "--info-fd", "3", "--seccomp", "4", "--", "sh", "-c", _KEEP]
 
 

@@ -44,6 +44,7 @@ class Sandbox:
         exits: Exits,
         way_out: WayOut,
         *,
+        on_start: Callable[["Sandbox", int], None],
         on_close: Callable[["Sandbox"], Awaitable[None]],
     ) -> None:
         self.name = path.name
@@ -59,6 +60,7 @@ class Sandbox:
         self._profile = profile
         self._exits = exits
         self._way_out = way_out
+        self._on_start = on_start
         self._on_close = on_close
         self._anchor: Anchor | None = None
         self._exceeded: str | None = None
@@ -113,13 +115,13 @@ class Sandbox:
         await self.prepare()
         environment = dict(self.environment() if env is None else env)
         launch = Launch(self.name, tuple(argv), environment, cwd or str(self.workspace), tty)
-        if stdio is not None:
-            return await self.forks.spawn(launch, stdio)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            return await self.forks.spawn(launch, [null, null, null])
+            process = await self.forks.spawn(launch, [null, null, null] if stdio is None else stdio)
         finally:
             os.close(null)
+        self._on_start(self, process.pid)
+        return process
 
     async def prepare(self) -> None:
         """Have all in place that a first process needs, so that it starts sooner.

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from paddock.limits import Limits
 from paddock.sandbox import linux
+from paddock.sandbox.cgroup import Cgroup
 from paddock.sandbox.confine import confinement_of
 from paddock.sandbox.confinement import Level, Profile
 from paddock.sandbox.directories import Root, default_root
@@ -30,6 +31,7 @@ from paddock.sandbox.watch import Watch, Watched
 __all__ = ["Sandboxes"]
 
 STOP_S = 2.0
+REPAIR_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Sandboxes:
         self._abi = linux.landlock_abi()
         self._tasks = tasks
         self._open: dict[str, Sandbox] = {}
+        self._cgroups: dict[str, Cgroup] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._pool = Pool(self.open)
         self._exits = Exits(level, self._session_of_uid, self._limits_of)
@@ -123,6 +126,8 @@ class Sandboxes:
                     own.start_soon(self._pool.run, name="sandbox pool")
                     own.start_soon(self._exits.run, name="sandbox exits")
                     own.start_soon(self._root.sweep, name="sandbox sweep")
+                    if self._identities is None:
+                        own.start_soon(self._keep_root, name="sandbox root")
 
         self._tasks.start_soon(run, name="sandboxes")
         self._watch.start()
@@ -161,8 +166,8 @@ class Sandboxes:
     async def open(self, limits: Limits | None = None) -> Sandbox:
         """Make a sandbox with an empty workspace. Raises as `take` does."""
         limits = limits or Limits()
-        name = secrets.token_hex(16)
         uid, reaper = self._identities.take() if self._identities else (None, None)
+        name = secrets.token_hex(16)
         way_out = await self._exits.prepare(name, limits)
         confinement = confinement_of(
             self.level,
@@ -175,19 +180,32 @@ class Sandboxes:
             ports=way_out.ports,
             closed_ports=way_out.closed_ports,
         )
-        path = await to_thread.run_sync(self._root.make, name, uid)
-        if uid is None:  # it is by its own zygote that a session's processes are known then
-            forks = await self.forks.open_own(name, confinement)
-        else:
-            forks = self.forks
-            await forks.open(name, confinement)
-        sandbox = Sandbox(
-            path, confinement, limits, self.profile, forks, self._exits, way_out,
-            on_close=self._closed,
-        )  # fmt: skip
-        self._open[name] = sandbox
-        self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places))
-        return sandbox
+        # Not to be cancelled half-way, with something left that nobody knows of.
+        with anyio.CancelScope(shield=True):
+            path, cgroup = await to_thread.run_sync(self._make, name, uid, limits)
+            if cgroup is not None:
+                self._cgroups[name] = cgroup
+            if uid is None:  # it is by its own zygote that a session's processes are known then
+                forks = await self.forks.open_own(name, confinement)
+            else:
+                forks = self.forks
+                await forks.open(name, confinement)
+            sandbox = self._open[name] = Sandbox(
+                path, confinement, limits, self.profile, forks, self._exits, way_out,
+                on_start=self._started, on_close=self._closed,
+            )  # fmt: skip
+            self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places, cgroup))
+            return sandbox
+        raise AssertionError("a shielded scope ends by itself")
+
+    def _make(self, name: str, uid: int | None, limits: Limits) -> tuple[Path, Cgroup | None]:
+        return self._root.make(name, uid), Cgroup.make(name, limits)
+
+    def _started(self, sandbox: Sandbox, pid: int) -> None:
+        # Beside and not before the start, which it would hold up. What a process forks before it is
+        # in the group is not in there; the watch counts it nevertheless.
+        if (cgroup := self._cgroups.get(sandbox.name)) is not None:
+            self._tasks.start_soon(_attach, cgroup, pid, name=f"cgroup {sandbox.name}")
 
     async def _closed(self, sandbox: Sandbox) -> None:
         """Take a closed sandbox's directory away."""
@@ -198,6 +216,8 @@ class Sandboxes:
         if sandbox.forks is not self.forks:
             sandbox.forks.close()
         await to_thread.run_sync(sweep_shared, sandbox.identity)
+        if (cgroup := self._cgroups.pop(sandbox.name, None)) is not None:
+            await to_thread.run_sync(cgroup.remove)
         with contextlib.suppress(FileNotFoundError):
             trash = await to_thread.run_sync(self._root.discard, sandbox.name)
             self._tasks.start_soon(
@@ -229,11 +249,23 @@ class Sandboxes:
         sandbox = self._open.get(name)
         return None if sandbox is None else sandbox.limits
 
+    async def _keep_root(self) -> None:
+        while True:
+            await anyio.sleep(REPAIR_S)
+            await to_thread.run_sync(self._root.repair)
+
     def _session_of_uid(self, uid: int) -> str | None:
         for name, sandbox in self._open.items():
             if sandbox.identity.uid == uid:
                 return name
         return None
+
+
+async def _attach(cgroup: Cgroup, pid: int) -> None:
+    try:
+        await to_thread.run_sync(cgroup.attach, pid)
+    except OSError as exc:  # it has ended already
+        logger.debug("process %d was not moved: %s", pid, exc)
 
 
 def _separate(level: Level) -> bool:
