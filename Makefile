@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format test bench lock clean build-all build-base
+.PHONY: help setup demo check format test attacks bench lock clean build-all build-base
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -36,6 +36,9 @@ format: $(READY)  ## format the code
 
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+attacks: $(READY)  ## attack one session from another, at every level there is here
+	$(BIN)/python -m tests.attacks.report
 
 bench: $(READY)  ## measure against the peers; prints a table of ratios
 	$(BIN)/python benchmarks/run.py

@@ -34,7 +34,6 @@ class Profile:
         proc: ``/proc``. Opens the names and command lines of all processes at level `uid`.
         tmp: ``/tmp``, shared and sticky. Opens the names in it at level `uid`.
         ptmx: Terminals of its own (tmux, script). At level `uid` they are the host's to exhaust.
-        root: Listing ``/``.
         shm: ``/dev/shm``, for semaphores and shared memory; names stay hidden.
         memfd: Anonymous files in memory, which no watch can attribute.
         sysv: System V IPC and POSIX message queues.
@@ -45,7 +44,6 @@ class Profile:
     proc: bool = False
     tmp: bool = False
     ptmx: bool = False
-    root: bool = False
     shm: bool = True
     memfd: bool = False
     sysv: bool = False

@@ -37,7 +37,7 @@ SPEC = EnvSpec(
     extra="terminal",
     tasks="paddock_terminal.env:TASKS",
     # What ordinary command lines need; docs/isolation.md says what it opens at which level.
-    sandbox=Profile(proc=True, tmp=True, ptmx=True, root=True),
+    sandbox=Profile(proc=True, tmp=True, ptmx=True),
     session_memory_mb=32,
     tags=("terminal", "shell", "bash", "coding"),
 )

@@ -1,0 +1,61 @@
+"""What a bomb is: a command, the limits it is set off with, and what is to come of it."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["LIMITS", "Bomb", "python"]
+
+LIMITS: Mapping[str, Any] = {
+    "memory_mb": 256,
+    "processes": 40,
+    "open_files": 256,
+    "disk_mb": 64,
+    "inodes": 5000,
+    "output_mb": 16,
+}
+"""Small, so that a bomb is soon over; and so that one that nothing stops does little harm."""
+
+# Nothing is set off by the machine's root, or where the kernel's own limit is not in force.
+_GUARD = '[ "$EUID" -ne 0 ] && [ "$(ulimit -u)" -le 64 ] || exit 99\n'
+
+
+@dataclass(frozen=True)
+class Bomb:
+    """An attempt to use up something.
+
+    Attributes:
+        name: Of the test.
+        command: What is run in the shell.
+        timeout_s: How long the step waits.
+        says: A regular expression that is found in the output: what the kernel said.
+        limit: How the observation's ``limit`` begins, where a limit was hit.
+        survives: Seconds to look at the server after the step, because the bomb still runs.
+        resets: It can take the shell's own breath: only a reset has to help then.
+        limits: Limits that differ.
+    """
+
+    name: str
+    command: str
+    timeout_s: float = 20.0
+    says: str = ""
+    limit: str | None = None
+    survives: float = 0.0
+    resets: bool = False
+    limits: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def guarded(self) -> str:
+        """The command, which does nothing outside of a sandbox."""
+        return _GUARD + self.command
+
+    @property
+    def all_limits(self) -> dict[str, Any]:
+        """The limits it is set off with."""
+        return {**LIMITS, **self.limits}
+
+
+def python(program: str) -> str:
+    """Return a command that runs a Python program."""
+    return f"/usr/bin/python3 -I -S -c {shlex.quote(program)}"
