@@ -16,6 +16,7 @@ from paddock.errors import ConfigurationError
 from paddock.limits import Limits
 from paddock.sandbox.capture import capture
 from paddock.sandbox.confinement import Level, Profile
+from paddock.sandbox.identities import Identities
 from paddock.sandbox.levels import choose, probe
 from paddock.sandbox.sandbox import Sandbox
 from paddock.sandbox.sandboxes import Sandboxes
@@ -263,3 +264,43 @@ class TestLevels:
         async with Sandboxes.serving(Level.UID) as sandboxes:
             path = (await sandboxes.take()).path
             assert stat.S_IMODE(path.parent.stat().st_mode) == 0o711
+
+
+async def test_a_lost_zygote_is_replaced_and_its_sessions_go_on():
+    for level in (Level.UID, Level.NAMESPACES):
+        async with Sandboxes.serving(level) as sandboxes:
+            sandbox = await sandboxes.take()
+            await sandbox.files.write("kept", b"kept")
+            process = await sandbox.spawn(["sleep", "300"])
+            os.kill(sandbox.forks.pid, signal.SIGKILL)
+            assert await process.wait() == -9
+            process.close()
+            with anyio.fail_after(5):
+                while sandbox.take_exceeded() is None:
+                    await anyio.sleep(0.01)
+            assert await said(sandbox, "cat kept") == ("kept", 0)
+            assert await said(await sandboxes.take(), "echo new") == ("new\n", 0)
+            uid = sandbox.identity.uid
+            assert uid is not None
+        assert owned_by(uid) == 0
+
+
+def test_user_ids_come_back_only_where_there_are_few():
+    few = Identities("         0     100000      65536\n")
+    taken = [few.take()]
+    while True:
+        try:
+            taken.append(few.take())
+        except ConfigurationError:
+            break
+    assert len({uid for pair in taken for uid in pair}) == 2 * len(taken)
+    assert all(20_000 <= uid < 60_000 for pair in taken for uid in pair)
+    few.give_back(*taken[5])
+    few.give_back(*taken[2])
+    assert [few.take(), few.take()] == [taken[5], taken[2]]
+    many = Identities("         0          0 4294967295\n")
+    first = many.take()
+    many.give_back(*first)
+    assert many.take() != first
+    with pytest.raises(ConfigurationError, match="too few"):
+        Identities("         0       1000          1\n")

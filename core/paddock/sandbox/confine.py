@@ -78,6 +78,7 @@ def confinement_of(
         paths=() if inside else landlock_paths(profile, level, own),
         landlock_abi=0 if inside else abi,
         network=limits.network in ("off", "allowlist"),
+        own_network=limits.network != "full",
         ports=ports,
         closed_ports=closed_ports,
         seccomp=compile_filter(rules, linux.ARCH),

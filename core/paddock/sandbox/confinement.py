@@ -62,6 +62,7 @@ class Confinement:
         paths: Landlock: what may be done below which path (`linux.LANDLOCK_ACCESS_FS` bits).
         landlock_abi: The kernel's Landlock ABI; 0 leaves Landlock out.
         network: Landlock governs TCP.
+        own_network: Its namespaces have a network of their own.
         ports: TCP ports that may be connected to then.
         closed_ports: TCP ports that may not be connected to, where all others may.
         seccomp: The compiled filter; empty at level `none`.
@@ -76,6 +77,7 @@ class Confinement:
     paths: tuple[tuple[str, int], ...] = ()
     landlock_abi: int = 0
     network: bool = True
+    own_network: bool = True
     ports: tuple[int, ...] = ()
     closed_ports: tuple[int, ...] = ()
     seccomp: bytes = b""
@@ -97,6 +99,7 @@ class Confinement:
             paths=tuple((path, access) for path, access in data["paths"]),
             landlock_abi=data["landlock_abi"],
             network=data["network"],
+            own_network=data["own_network"],
             ports=tuple(data["ports"]),
             closed_ports=tuple(data["closed_ports"]),
             seccomp=base64.b64decode(data["seccomp"]),

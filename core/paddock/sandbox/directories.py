@@ -101,16 +101,21 @@ class Root:
         (self.path / name).rename(trash)
         return trash
 
-    async def remove(self, trash: Path, identity: Identity) -> None:
-        """Remove a discarded one: the session's parts as the session, piece by piece."""
+    async def remove(self, trash: Path, identity: Identity) -> bool:
+        """Remove a discarded one: the session's parts as the session, piece by piece.
+
+        Returns:
+            Whether it is gone.
+        """
         try:
             for _ in range(REMOVE_GOES):
                 if await to_thread.run_sync(_remove_some, trash, identity):
-                    return
+                    return True
         except OSError as exc:
             logger.error("%s cannot be removed: %s", trash, exc)
         else:
             logger.error("%s could not be removed in %g s", trash, REMOVE_S * REMOVE_GOES)
+        return False
 
     async def sweep(self) -> None:
         """Remove what servers that are gone have left next to this one."""

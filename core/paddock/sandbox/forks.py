@@ -83,10 +83,14 @@ class Forks:
     Args:
         control: The server's end of its socket.
         pid: Its process id.
+
+    Attributes:
+        closed: It is gone, or has been let go of.
     """
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self.pid = pid
+        self.closed = anyio.Event()
         control.setblocking(False)
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -191,6 +195,7 @@ class Forks:
             return
         self._loop.remove_reader(self._control.fileno())
         self._control.close()
+        self.closed.set()
         gone = ConnectionResetError("the zygote is gone")
         for waiting in self._waiting.values():
             if not waiting.done():

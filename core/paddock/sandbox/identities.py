@@ -1,6 +1,7 @@
-"""User ids for sessions: random, and never the same twice while the server lives."""
+"""User ids for sessions: random, and not the same twice while there are others."""
 
 import secrets
+from collections import deque
 from pathlib import Path
 
 from paddock.errors import ConfigurationError
@@ -32,15 +33,27 @@ class Identities:
             raise ConfigurationError(f"only {width} user ids are mapped here: too few for sessions")
         self._next = low + 2 * secrets.randbelow((high - low) // 4)
         self._end = high
+        # Where there are two thousand million, one of them is never needed twice.
+        self._used: deque[tuple[int, int]] | None = deque() if high <= _MAPPED[1] else None
 
     def take(self) -> tuple[int, int]:
         """Return a session's id and its reaper's.
 
         Raises:
-            ConfigurationError: All of them have been used.
+            ConfigurationError: All of them are in use.
         """
         if self._next + 2 > self._end:
-            raise ConfigurationError("all user ids have been used; restart the server")
+            if not self._used:
+                raise ConfigurationError("all user ids are in use; end sessions, or map more ids")
+            return self._used.popleft()
         pair = self._next, self._next + 1
         self._next += 2
         return pair
+
+    def give_back(self, uid: int, reaper: int) -> None:
+        """Take back a pair of which no process and no file is left.
+
+        It is used again only when there are no others, and the longest unused one first.
+        """
+        if self._used is not None:
+            self._used.append((uid, reaper))

@@ -33,6 +33,7 @@ CANNOT_START = 127
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP, signal.SIGCHLD)
 _ALL_NAMESPACES = 0x7E020000  # CLONE_NEWNS | CGROUP | UTS | IPC | USER | PID | NET
+_NEW_NETWORK = 0x40000000
 _BACKLOG = 64
 _HIGH = 64  # descriptors are moved here first, out of each other's way
 
@@ -62,7 +63,7 @@ def execute(
         status = own
         give_up_privileges(confinement)
         if join is not None:
-            _enter(kept[-2], kept[-1])
+            _enter(kept[-2], kept[-1], own_network=confinement.own_network)
         os.setsid()
         if launch.tty:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -176,9 +177,10 @@ def _arrange(fds: list[int], inherited: int) -> list[int]:
     return list(range(len(fds)))
 
 
-def _enter(pidfd: int, report: int) -> None:
-    """Join all namespaces of a process, in a child of this process's parent; end this process."""
-    linux.setns(pidfd, _ALL_NAMESPACES)
+def _enter(pidfd: int, report: int, *, own_network: bool) -> None:
+    """Join the namespaces of a process, in a child of this process's parent; end this process."""
+    # To join the machine's network again takes rights over it, which are given up by now.
+    linux.setns(pidfd, _ALL_NAMESPACES if own_network else _ALL_NAMESPACES & ~_NEW_NETWORK)
     child = linux.clone_into_parent()
     if child:
         os.write(report, b"%d" % child)

@@ -132,7 +132,10 @@ class Sandbox:
         async with self._changing:
             if self.confinement.level is not Level.NAMESPACES:
                 return
-            if self._anchor is None or self._anchor.ended:
+            if self._anchor is not None and self._anchor.ended:
+                await self._anchor.close()
+                self._anchor = None
+            if self._anchor is None:
                 self._anchor = await Anchor.start(
                     self.forks, self.path, self.confinement, self._profile, self.limits
                 )

@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import secrets
-import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,8 +20,9 @@ from paddock.sandbox.confine import confinement_of
 from paddock.sandbox.confinement import Level, Profile
 from paddock.sandbox.directories import Root, default_root
 from paddock.sandbox.exits import Exits
-from paddock.sandbox.forks import Forks, start_zygote
+from paddock.sandbox.forks import Forks
 from paddock.sandbox.identities import Identities
+from paddock.sandbox.keeper import Keeper
 from paddock.sandbox.leftovers import sweep_shared
 from paddock.sandbox.pool import Kind, Pool
 from paddock.sandbox.sandbox import Sandbox
@@ -42,7 +42,6 @@ class Sandboxes:
     Attributes:
         level: What separates them.
         profile: What the environment asked for.
-        forks: The zygote.
     """
 
     def __init__(
@@ -50,13 +49,13 @@ class Sandboxes:
         level: Level,
         profile: Profile,
         root: Root,
-        forks: Forks,
+        keeper: Keeper,
         identities: Identities | None,
         tasks: TaskGroup,
     ) -> None:
         self.level = level
         self.profile = profile
-        self.forks = forks
+        self._keeper = keeper
         self._root = root
         self._identities = identities
         self._abi = linux.landlock_abi()
@@ -94,13 +93,10 @@ class Sandboxes:
         directory = await to_thread.run_sync(
             lambda: Root(root or default_root(), separate=separate)
         )
-        forks: Forks | None = None
-        process: subprocess.Popen[bytes] | None = None
         failure: Exception | None = None
         try:
-            forks, process = await start_zygote()
-            async with anyio.create_task_group() as tasks:
-                self = cls(level, profile or Profile(), directory, forks, identities, tasks)
+            async with Keeper.running() as keeper, anyio.create_task_group() as tasks:
+                self = cls(level, profile or Profile(), directory, keeper, identities, tasks)
                 async with self._running():
                     # Kept out of the task group, which would wrap it up.
                     try:
@@ -109,9 +105,6 @@ class Sandboxes:
                         failure = exc
         finally:
             with anyio.CancelScope(shield=True):
-                if forks is not None and process is not None:
-                    forks.close()
-                    await to_thread.run_sync(_stop, process)
                 await to_thread.run_sync(directory.close)
         if failure is not None:
             raise failure
@@ -126,6 +119,7 @@ class Sandboxes:
                     own.start_soon(self._pool.run, name="sandbox pool")
                     own.start_soon(self._exits.run, name="sandbox exits")
                     own.start_soon(self._root.sweep, name="sandbox sweep")
+                    own.start_soon(self._keeper.keep, self._on_replaced, name="zygote")
                     if self._identities is None:
                         own.start_soon(self._keep_root, name="sandbox root")
 
@@ -186,9 +180,9 @@ class Sandboxes:
             if cgroup is not None:
                 self._cgroups[name] = cgroup
             if uid is None:  # it is by its own zygote that a session's processes are known then
-                forks = await self.forks.open_own(name, confinement)
+                forks = await self._keeper.forks.open_own(name, confinement)
             else:
-                forks = self.forks
+                forks = self._keeper.forks
                 await forks.open(name, confinement)
             sandbox = self._open[name] = Sandbox(
                 path, confinement, limits, self.profile, forks, self._exits, way_out,
@@ -213,16 +207,20 @@ class Sandboxes:
         if (timer := self._timers.pop(sandbox.name, None)) is not None:
             timer.cancel()
         self._watch.remove(sandbox.name)
-        if sandbox.forks is not self.forks:
+        if sandbox.identity.uid is None:
             sandbox.forks.close()
         await to_thread.run_sync(sweep_shared, sandbox.identity)
         if (cgroup := self._cgroups.pop(sandbox.name, None)) is not None:
             await to_thread.run_sync(cgroup.remove)
         with contextlib.suppress(FileNotFoundError):
             trash = await to_thread.run_sync(self._root.discard, sandbox.name)
-            self._tasks.start_soon(
-                self._root.remove, trash, sandbox.identity, name=f"remove {trash.name}"
-            )
+            self._tasks.start_soon(self._remove, trash, sandbox, name=f"remove {trash.name}")
+
+    async def _remove(self, trash: Path, sandbox: Sandbox) -> None:
+        gone = await self._root.remove(trash, sandbox.identity)
+        uid, reaper = sandbox.confinement.uid, sandbox.confinement.reaper
+        if gone and self._identities and uid is not None and reaper is not None:
+            self._identities.give_back(uid, reaper)
 
     # -- watching ---------------------------------------------------------------------------------
 
@@ -249,6 +247,15 @@ class Sandboxes:
         sandbox = self._open.get(name)
         return None if sandbox is None else sandbox.limits
 
+    async def _on_replaced(self, forks: Forks) -> None:
+        """Go on with another zygote; what the old one had started is gone, or is killed."""
+        for sandbox in list(self._open.values()):
+            if sandbox.identity.uid is not None:  # without, each has a zygote of its own
+                await forks.open(sandbox.name, sandbox.confinement)
+                sandbox.forks = forks
+                sandbox.exceed("the server lost its hold on the processes and ended them")
+                self._tasks.start_soon(self._punish, sandbox, name=f"kill {sandbox.name}")
+
     async def _keep_root(self) -> None:
         while True:
             await anyio.sleep(REPAIR_S)
@@ -271,11 +278,3 @@ async def _attach(cgroup: Cgroup, pid: int) -> None:
 def _separate(level: Level) -> bool:
     """Return whether each sandbox gets a user of its own."""
     return level in (Level.UID, Level.NAMESPACES) and os.geteuid() == 0
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
