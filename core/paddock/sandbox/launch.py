@@ -31,7 +31,8 @@ __all__ = [
 CANNOT_START = 127
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP, signal.SIGCHLD)
+# Python ignores two of them, the zygote others; what is ignored stays so in a new program.
+_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _ALL_NAMESPACES = 0x7E020000  # CLONE_NEWNS | CGROUP | UTS | IPC | USER | PID | NET
 _NEW_NETWORK = 0x40000000
 _BACKLOG = 64
@@ -96,14 +97,18 @@ def give_up_privileges(confinement: Confinement) -> None:
     os.umask(0o077)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     uid = confinement.uid
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
     for which, value in confinement.limits:
         hard = resource.getrlimit(which)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (value, value))
+        hard = value + 1 if hard == resource.RLIM_INFINITY else hard
+        value = min(value, hard)
+        # Time that is up is told by a signal that says so; who goes on is killed a second later.
+        grace = 1 if which == resource.RLIMIT_CPU and value < hard else 0
+        resource.setrlimit(which, (value, value + grace))
     if uid is not None:
         os.setresuid(uid, uid, uid)
 

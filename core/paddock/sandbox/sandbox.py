@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from paddock.limits import Limits
+from paddock.sandbox.cgroup import Cgroup
 from paddock.sandbox.confinement import Confinement, Launch, Level, Profile
 from paddock.sandbox.exits import Exits, WayOut
 from paddock.sandbox.files import Identity, SandboxFiles
@@ -31,6 +33,7 @@ class Sandbox:
         control: Files of the server's, which the processes can read and not change.
         files: The only way the server touches what is in the workspace.
         limits: What its processes may use.
+        cgroup: Its control group, where it has one.
         expired: The episode has used up its time; nothing can be started in it any more.
     """
 
@@ -43,6 +46,7 @@ class Sandbox:
         forks: Forks,
         exits: Exits,
         way_out: WayOut,
+        cgroup: Cgroup | None,
         *,
         on_start: Callable[["Sandbox", int], None],
         on_close: Callable[["Sandbox"], Awaitable[None]],
@@ -56,6 +60,8 @@ class Sandbox:
         self.identity = Identity(confinement.uid, confinement.uid)
         self.files = SandboxFiles(self.workspace, self.identity)
         self.expired = False
+        self.cgroup = cgroup
+        self._memory_kills = 0
         self.forks = forks
         self._profile = profile
         self._exits = exits
@@ -150,6 +156,17 @@ class Sandbox:
         """Return the limit that ended its processes since the last call, in words."""
         exceeded, self._exceeded = self._exceeded, None
         return exceeded
+
+    async def lost_for_memory(self) -> bool:
+        """Return whether the kernel has ended a process for want of memory since the last call.
+
+        Only a control group tells. Without one the watch ends all processes, and notes it.
+        """
+        if self.cgroup is None:
+            return False
+        before = self._memory_kills
+        self._memory_kills = await to_thread.run_sync(self.cgroup.oom_kills)
+        return self._memory_kills > before
 
     async def kill(self) -> None:
         """Kill all its processes and wait until nothing is left of them.

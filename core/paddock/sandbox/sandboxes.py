@@ -61,7 +61,6 @@ class Sandboxes:
         self._abi = linux.landlock_abi()
         self._tasks = tasks
         self._open: dict[str, Sandbox] = {}
-        self._cgroups: dict[str, Cgroup] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._pool = Pool(self.open)
         self._exits = Exits(level, self._session_of_uid, self._limits_of)
@@ -177,18 +176,16 @@ class Sandboxes:
         # Not to be cancelled half-way, with something left that nobody knows of.
         with anyio.CancelScope(shield=True):
             path, cgroup = await to_thread.run_sync(self._make, name, uid, limits)
-            if cgroup is not None:
-                self._cgroups[name] = cgroup
             if uid is None:  # it is by its own zygote that a session's processes are known then
                 forks = await self._keeper.forks.open_own(name, confinement)
             else:
                 forks = self._keeper.forks
                 await forks.open(name, confinement)
             sandbox = self._open[name] = Sandbox(
-                path, confinement, limits, self.profile, forks, self._exits, way_out,
+                path, confinement, limits, self.profile, forks, self._exits, way_out, cgroup,
                 on_start=self._started, on_close=self._closed,
             )  # fmt: skip
-            self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places, cgroup))
+            self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places))
             return sandbox
         raise AssertionError("a shielded scope ends by itself")
 
@@ -198,8 +195,8 @@ class Sandboxes:
     def _started(self, sandbox: Sandbox, pid: int) -> None:
         # Beside and not before the start, which it would hold up. What a process forks before it is
         # in the group is not in there; the watch counts it nevertheless.
-        if (cgroup := self._cgroups.get(sandbox.name)) is not None:
-            self._tasks.start_soon(_attach, cgroup, pid, name=f"cgroup {sandbox.name}")
+        if sandbox.cgroup is not None:
+            self._tasks.start_soon(_attach, sandbox.cgroup, pid, name=f"cgroup {sandbox.name}")
 
     async def _closed(self, sandbox: Sandbox) -> None:
         """Take a closed sandbox's directory away."""
@@ -210,8 +207,8 @@ class Sandboxes:
         if sandbox.identity.uid is None:
             sandbox.forks.close()
         await to_thread.run_sync(sweep_shared, sandbox.identity)
-        if (cgroup := self._cgroups.pop(sandbox.name, None)) is not None:
-            await to_thread.run_sync(cgroup.remove)
+        if sandbox.cgroup is not None:
+            await to_thread.run_sync(sandbox.cgroup.remove)
         with contextlib.suppress(FileNotFoundError):
             trash = await to_thread.run_sync(self._root.discard, sandbox.name)
             self._tasks.start_soon(self._remove, trash, sandbox, name=f"remove {trash.name}")
@@ -253,8 +250,8 @@ class Sandboxes:
             if sandbox.identity.uid is not None:  # without, each has a zygote of its own
                 await forks.open(sandbox.name, sandbox.confinement)
                 sandbox.forks = forks
+                await self._punish(sandbox)
                 sandbox.exceed("the server lost its hold on the processes and ended them")
-                self._tasks.start_soon(self._punish, sandbox, name=f"kill {sandbox.name}")
 
     async def _keep_root(self) -> None:
         while True:

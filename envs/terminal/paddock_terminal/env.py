@@ -79,21 +79,21 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
                 case Run():
                     limit_s = self._within_ceiling(action.timeout_s)
                     reading = await shell.run(action.command, limit_s, action.max_output_bytes)
-                    return self._observe(reading, action)
+                    return await self._observe(reading, action)
                 case SendKeys():
                     keys = b"".join(map(encode, action.keys))
                     limit_s = self._within_ceiling(action.timeout_s)
                     reading = await shell.press(
                         keys, limit_s, action.quiet_s, action.max_output_bytes
                     )
-                    return self._observe(reading, action)
+                    return await self._observe(reading, action)
                 case Wait():
                     limit_s = self._within_ceiling(action.timeout_s)
                     reading = await shell.wait(limit_s, action.quiet_s, action.max_output_bytes)
-                    return self._observe(reading, action)
+                    return await self._observe(reading, action)
                 case Resize():
                     reading = await shell.resize(action.rows, action.cols)
-                    return self._observe(reading, None)
+                    return await self._observe(reading, None)
         except Busy:
             return TerminalObservation(running=True, cwd=shell.cwd, error=BUSY)
         except OSError as exc:
@@ -175,7 +175,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
     def _take_exceeded(self) -> str | None:
         return self._sandbox.take_exceeded() if self._sandbox is not None else None
 
-    def _limit_of(self, reading: Reading) -> str | None:
+    async def _limit_of(self, reading: Reading) -> str | None:
         """Return which limit an action ran into, in words."""
         if (what := self._take_exceeded()) is not None:
             return what
@@ -186,6 +186,8 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
                 f"output: more than {limits.output_mb} MiB since the last action; whoever prints it"
                 " is held up until the next one"
             )
+        if reading.exit_code == 128 + signal.SIGKILL and await self._sandbox.lost_for_memory():
+            return f"memory: {limits.memory_mb} MiB allowed; the kernel ended a process"
         if reading.exit_code == 128 + signal.SIGXCPU and limits.cpu_s is not None:
             return f"CPU time: a process used the {limits.cpu_s} s allowed"
         if reading.exit_code == 128 + signal.SIGXFSZ:
@@ -195,7 +197,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
     def _within_ceiling(self, timeout_s: float) -> float:
         return min(timeout_s, max(self.context.step_limit_s - MARGIN_S, MARGIN_S))
 
-    def _observe(
+    async def _observe(
         self, reading: Reading, action: Run | SendKeys | Wait | None
     ) -> TerminalObservation:
         raw = action is not None and action.raw
@@ -210,7 +212,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
             timed_out=reading.timed_out,
             background_output=plain(reading.background),
             cwd=self._cwd,
-            limit=self._limit_of(reading),
+            limit=await self._limit_of(reading),
             dropped_bytes=reading.dropped,
             shell_restarted=reading.restarted,
         )
