@@ -35,6 +35,7 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .
 
 test: $(READY)  ## run all tests
+	$(BIN)/python tests/support/machine.py
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 attacks: $(READY)  ## attack one session from another, at every level there is here

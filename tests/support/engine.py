@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import machine
+
 ROOT = Path(__file__).parents[2]
 PARENT = "paddock/parent:bookworm"
 START_S = 60
@@ -26,8 +28,7 @@ def engine() -> Iterator[None]:
         return
     if os.geteuid() != 0:
         raise RuntimeError("no Docker engine answers; start one, or run the tests as root")
-    if not shutil.which("dockerd") or not shutil.which("debootstrap"):
-        _apt("docker.io", "debootstrap")
+    machine.install()
     log = Path("/tmp/paddock-dockerd.log")
     with log.open("w") as output:
         process = subprocess.Popen(["dockerd"], stdout=output, stderr=output)
@@ -75,11 +76,3 @@ def _answers() -> bool:
     if not shutil.which("docker"):
         return False
     return subprocess.run(["docker", "info"], capture_output=True).returncode == 0
-
-
-def _apt(*packages: str) -> None:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-y", "-qq", *packages]):
-        done = subprocess.run(["apt-get", *command], env=env, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"apt-get {' '.join(command)}: {done.stderr[-2000:]}")
