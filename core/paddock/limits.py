@@ -17,7 +17,8 @@ Megabytes = Annotated[int, Field(gt=0)]
 class Limits(BaseModel):
     """What the processes and files of one session may use, all together if not said otherwise.
 
-    Hitting one ends in an observation that names it.
+    Hitting one ends in an observation that names it; of processes, open files and the memory of a
+    single process the failing program says so itself, and its output is what names them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -8,14 +8,13 @@ from typing import Any
 
 import anyio
 import httpx
+from tests.bombs.bomb import Bomb
+from tests.bombs.leftovers import left_by
 
 from latency import Latency, sampling
 from paddock import Catalog, EnvClient
-from paddock.errors import EnvError
 from paddock_terminal import TerminalObservation
 from processes import owned_by
-from tests.bombs.bomb import Bomb
-from tests.bombs.leftovers import left_by
 
 __all__ = ["Blast", "set_off"]
 
@@ -34,10 +33,12 @@ class Blast:
         steps: Quick steps of another session meanwhile.
         processes: The most that the session was seen to have.
         took_s: How long the bomb's own step took.
+        killed: How often the session's shell had to be another one.
         went_on_s: How long it took until the session carried out a command again.
         end_s: How long its end took: of the connection, or of the episode with a new one.
         after_reset: What the new episode's first command printed.
         gone_s: When nothing of it was to be found any more, since its end began.
+        there: What there was of it before.
         left: What is left of it for good.
         directory_s: When its directory was not to be found any more.
     """
@@ -47,36 +48,35 @@ class Blast:
     steps: Latency = field(default_factory=Latency)
     processes: int = 0
     took_s: float = 0.0
+    killed: int = 0
     went_on_s: float | None = None
     end_s: float = 0.0
     after_reset: str = ""
     gone_s: float = 0.0
+    there: list[str] = field(default_factory=list[str])
     left: list[str] = field(default_factory=list[str])
     directory_s: float = 0.0
 
     @property
-    def output(self) -> str:
-        """All that was printed."""
-        return "\n".join(each.background_output + each.output for each in self.seen)
+    def evidence(self) -> str:
+        """What there was to see: the limits that were hit, and all that was printed."""
+        lines = [f"limit: {each.limit}" for each in self.seen if each.limit]
+        return "\n".join([*lines, *(each.background_output + each.output for each in self.seen)])
 
     @property
-    def limits(self) -> list[str]:
-        """The limits that were hit."""
-        return [each.limit for each in self.seen if each.limit]
-
-    @property
-    def restarted(self) -> bool:
-        """The shell was another one afterwards."""
-        return any(each.shell_restarted for each in self.seen)
+    def restarts(self) -> int:
+        """How often the session was told that the shell is another one."""
+        return sum(each.shell_restarted for each in self.seen)
 
     def __str__(self) -> str:
         on = "never" if self.went_on_s is None else f"{self.went_on_s:.2f} s"
-        said = self.output.strip().splitlines()
+        said = [line[:80] for line in self.evidence.strip().splitlines() if line][:2]
         return (
             f"step {self.took_s:.2f} s; {self.processes} processes; health {self.health};"
-            f" steps {self.steps}; limits {self.limits}; restarted {self.restarted}; went on {on};"
-            f" end {1000 * self.end_s:.0f} ms; gone {1000 * self.gone_s:.0f} ms, left {self.left};"
-            f" directory {self.directory_s:.2f} s; said {said[:2]}"
+            f" steps {self.steps}; shells killed {self.killed}; went on {on};"
+            f" end {1000 * self.end_s:.0f} ms; {len(self.there)} traces gone after"
+            f" {1000 * self.gone_s:.0f} ms, left {self.left};"
+            f" directory {self.directory_s:.2f} s; said {said}"
         )
 
 
@@ -98,7 +98,10 @@ async def set_off(bomb: Bomb, url: str) -> Blast:
                         counting.start_soon(_count, blast, uid)
                         await _run(blast, bomb, agent)
                         counting.cancel_scope.cancel()
-        await _go_on(blast, agent)
+        if not bomb.stops:
+            await _go_on(blast, agent)
+        blast.killed = (await agent.state()).shells_started - 1
+        blast.there = left_by(uid)
         began = time.monotonic()
         if bomb.resets:
             await agent.reset(limits=bomb.all_limits)
@@ -132,13 +135,9 @@ async def _go_on(blast: Blast, agent: EnvClient[Any, Any]) -> None:
         if blast.seen[-1].running:
             answer = await agent.step({"type": "send_keys", "keys": ["C-c"]})
             blast.seen.append(answer.observation)
-        try:
-            answer = await agent.step({"command": "echo again", "timeout_s": 5})
-        except EnvError as exc:
-            blast.seen.append(TerminalObservation(error=str(exc)))
-            continue
+        answer = await agent.step({"command": "echo again", "timeout_s": 5})
         blast.seen.append(answer.observation)
-        if "again" in answer.observation.output.splitlines():
+        if answer.observation.output == "again\n":
             blast.went_on_s = time.monotonic() - began
             return
 

@@ -29,10 +29,12 @@ class Bomb:
         name: Of the test.
         command: What is run in the shell.
         timeout_s: How long the step waits.
-        says: A regular expression that is found in the output: what the kernel said.
-        limit: How the observation's ``limit`` begins, where a limit was hit.
+        says: A regular expression that is found in what there is to see: what the kernel said, or
+            after ``limit: `` the limit that was hit.
+        comes_to: How many processes it has at least.
         survives: Seconds to look at the server after the step, because the bomb still runs.
-        resets: It can take the shell's own breath: only a reset has to help then.
+        resets: The end of its episode is a reset, and not that of the session.
+        stops: It stops its own shell, which then carries nothing out any more.
         limits: Limits that differ.
     """
 
@@ -40,9 +42,10 @@ class Bomb:
     command: str
     timeout_s: float = 20.0
     says: str = ""
-    limit: str | None = None
+    comes_to: int = 0
     survives: float = 0.0
     resets: bool = False
+    stops: bool = False
     limits: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property

@@ -35,13 +35,36 @@ import os
 for _ in range(3000):
     os.mkdir("d")
     os.chdir("d")
+print("down there", flush=True)
+"""
+
+# In places that others use as well, closed to whoever has to remove it, and of use to nobody.
+LEFT = """
+import ctypes, os, socket
+for place in ("/tmp", "/dev/shm", "."):
+    for name in ("bomb-file", ".bomb-hidden"):
+        open(f"{place}/{name}", "w").close()
+for top in ("/tmp/bomb-directory", "closed"):
+    os.makedirs(f"{top}/in/it")
+    open(f"{top}/in/it/file", "w").close()
+    os.chmod(f"{top}/in", 0)
+    os.chmod(top, 0)
+libc = ctypes.CDLL(None)
+print("System V:", libc.shmget(0, 4096, 0o1666), libc.semget(0, 1, 0o1666), libc.msgget(0, 0o1666))
+if os.fork() == 0:
+    os.setsid()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("\\0bomb")
+    listener.listen()
+    listener.accept()
 """
 
 BOMBS = (
-    Bomb("disk", python(FILL % "PWD"), limit="disk: "),
-    Bomb("disk, temporary files", python(FILL % "TMPDIR"), limit="disk: "),
-    Bomb("unlinked file", python(UNLINKED), limit="disk: "),
-    Bomb("50,000 files", python(MANY), limit="files: "),
-    Bomb("3,000 directories deep", python(DEEP)),
-    Bomb("1 GB of output", "head -c 1G /dev/zero | tr '\\0' x", limit="output: "),
+    Bomb("disk", python(FILL % "PWD"), says="limit: disk: "),
+    Bomb("disk, temporary files", python(FILL % "TMPDIR"), says="limit: disk: "),
+    Bomb("unlinked file", python(UNLINKED), says="limit: disk: "),
+    Bomb("50,000 files", python(MANY), says="limit: files: "),
+    Bomb("3,000 directories deep", python(DEEP), says="down there", resets=True),
+    Bomb("leftovers", python(LEFT), says="System V: ", comes_to=2, survives=0.3),
+    Bomb("1 GB of output", "head -c 1G /dev/zero | tr '\\0' x", says="limit: output: "),
 )

@@ -109,11 +109,11 @@ else:
 """
 
 BOMBS = (
-    Bomb("memory, 1 process", python(GROW.format(processes=1)), limit="memory: "),
-    Bomb("memory, 21 processes", python(GROW.format(processes=21)), limit="memory: "),
-    Bomb("MAP_SHARED", python(SHARED), limit="memory: "),
+    Bomb("memory, 1 process", python(GROW.format(processes=1)), says="limit: memory: "),
+    Bomb("memory, 21 processes", python(GROW.format(processes=21)), says="limit: memory: "),
+    Bomb("MAP_SHARED", python(SHARED), says="limit: memory: "),
     Bomb("memfd", python(MEMFD), says="memfd: Operation not permitted"),
-    Bomb("page tables", python(TABLES), limit="memory: ", limits={"memory_mb": 96}),
+    Bomb("page tables", python(TABLES), says="limit: memory: ", limits={"memory_mb": 96}),
     Bomb(
         "socket buffers",
         python(SOCKETS),
@@ -121,5 +121,7 @@ BOMBS = (
         limits={"open_files": 64},
     ),
     Bomb("pipe buffers", python(PIPES), says=r"\b\d\d?\d? MiB in \d+ pipes: Too many open files"),
-    Bomb("/dev/shm", python(FILES_IN_MEMORY), limit="disk: "),
+    Bomb(
+        "/dev/shm", python(FILES_IN_MEMORY), says="limit: (disk|memory): |No space left on device"
+    ),
 )

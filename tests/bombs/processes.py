@@ -102,19 +102,25 @@ while time.monotonic() < until:
 """
 
 BOMBS = (
-    Bomb("fork, Python", python(FORK), timeout_s=2, says="fork: Resource temporarily unavailable"),
+    Bomb(
+        "fork, Python",
+        python(FORK),
+        timeout_s=2,
+        says="fork: Resource temporarily unavailable",
+        comes_to=38,
+    ),
     Bomb(
         "fork, bash",
         "bomb() { bomb | bomb & }; bomb; sleep 2",
         timeout_s=3,
-        says="Resource temporarily unavailable",
-        resets=True,
+        says="fork: retry: Resource temporarily unavailable",
+        comes_to=38,
     ),
     Bomb("threads", python(THREADS), says="threads: can't start new thread"),
     Bomb("open files", python(OPEN), says=r"\b2[45]\d files: Too many open files"),
     Bomb("inotify instances", python(INOTIFY), says="instances: Too many open files"),
-    Bomb("terminals", python(TERMINALS), says="terminals: "),
-    Bomb("thirty that spin", SPIN),
-    Bomb("daemon", python(DAEMON), says="at large", survives=0.5),
-    Bomb("SIGSTOP storm", python(STOP), timeout_s=2, survives=0.5, resets=True),
+    Bomb("terminals", python(TERMINALS), says=r"\b1[0-9]\d terminals: Too many open files"),
+    Bomb("thirty that spin", SPIN, comes_to=31),
+    Bomb("daemon", python(DAEMON), says="at large", comes_to=2, survives=0.5),
+    Bomb("SIGSTOP storm", python(STOP), timeout_s=2, comes_to=3, resets=True, stops=True),
 )

@@ -166,3 +166,13 @@ def test_plain_uvicorn_serves_an_environment_as_well(tmp_path: Path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_token_on_the_command_line_is_not_left_there():
+    with served("probe:SPEC", "--token", "s3cret") as (process, url, _):
+        command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        assert b"probe:SPEC" in command
+        assert b"s3cret" not in command
+        assert httpx.get(f"{url}/metadata").status_code == 401
+        told = {"Authorization": "Bearer s3cret"}
+        assert httpx.get(f"{url}/metadata", headers=told).status_code == 200

@@ -72,7 +72,7 @@ async def test_off_is_no_network_at_all(sandboxes: Sandboxes, server: int):
 async def test_the_allow_list_leads_to_the_proxy_and_nowhere_else(
     sandboxes: Sandboxes, server: int, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level("INFO", logger="paddock.sandbox.exits")
+    caplog.set_level("INFO", logger="paddock.sandbox.egress")
     sandbox = await sandboxes.take(Limits(network="allowlist", allow_hosts=("example.com",)))
     other = await sandboxes.take(Limits(network="allowlist", allow_hosts=("localhost",)))
     assert "403" in (said := await fetched(sandbox, "http://example.org/"))

@@ -1,6 +1,8 @@
 """``paddock serve``: serve an environment."""
 
 import argparse
+import os
+import sys
 from typing import Any
 
 from paddock.catalog import Catalog
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="ceiling of one step (55)")  # fmt: skip
     parser.add_argument("--max-answer-bytes", type=int, metavar="N",
                         help="largest answer (1 MiB)")  # fmt: skip
-    parser.add_argument("--isolation", choices=["auto", *Level],
+    parser.add_argument("--isolation", choices=["auto", *map(str, Level)],
                         help="what separates sessions (auto: the strongest)")  # fmt: skip
     parser.add_argument("--allow-weak", action="store_true", default=None,
                         help="serve with auto even where nothing separates them")  # fmt: skip
@@ -49,6 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    if args.token:
+        _start_anew_without_token(args.token)
     names = Settings.__dataclass_fields__
     given: dict[str, Any] = {k: v for k, v in vars(args).items() if k in names}
     for several in ("allowed_origins", "allowed_hosts"):
@@ -63,3 +67,16 @@ def run(args: argparse.Namespace) -> int:
         log_level=args.log_level,
         log_format=args.log_format,
     )
+
+
+def _start_anew_without_token(token: str) -> None:
+    """Move the token from the command line, which sessions may be able to read, where none can."""
+    command = [sys.executable]
+    words = iter(sys.orig_argv[1:])
+    for word in words:
+        if word.startswith("--to") and "=" not in word:
+            next(words, None)
+        elif not word.startswith("--to"):
+            command.append(word)
+    os.environ["PADDOCK_TOKEN"] = token
+    os.execv(command[0], command)

@@ -13,6 +13,7 @@ from paddock.sandbox.seccomp import Filter, NetworkCalls, compile_filter
 __all__ = ["anchor_confinement", "confinement_of"]
 
 PORTS_ABI = 4  # of Landlock, since which it governs TCP
+SHARED_PROCESSES = 4096
 ANCHOR_PROCESSES = 4  # what keeps a session's namespaces counts among its user's processes
 
 _CALLS = {"off": "off", "allowlist": "tcp", "loopback": "local", "full": "full"}
@@ -57,8 +58,13 @@ def confinement_of(
             f"network 'full' needs Landlock ABI {PORTS_ABI} (Linux 6.7), which keeps this server's"
             f" own ports closed; there is {abi or 'none'}. Use 'allowlist'"
         )
+    if limits.network == "allowlist" and level is Level.UID and abi < PORTS_ABI:
+        raise ConfigurationError(
+            f"network 'allowlist' needs Landlock ABI {PORTS_ABI} (Linux 6.7) at level uid, which"
+            f" leaves open the proxy alone; there is {abi or 'none'}"
+        )
     if level is Level.NONE:
-        return Confinement(level, limits=_limits(limits, 0))
+        return Confinement(level, limits=_limits(limits, _processes(limits, uid, 0)))
     calls = _CALLS[limits.network]
     if inside and limits.network == "allowlist":
         calls = "local"  # a forwarder on its own loopback leads to the proxy
@@ -82,7 +88,7 @@ def confinement_of(
         ports=ports,
         closed_ports=closed_ports,
         seccomp=compile_filter(rules, linux.ARCH),
-        limits=_limits(limits, ANCHOR_PROCESSES if inside else 0),
+        limits=_limits(limits, _processes(limits, uid, ANCHOR_PROCESSES if inside else 0)),
     )
 
 
@@ -96,10 +102,19 @@ def anchor_confinement(confinement: Confinement) -> Confinement:
     )
 
 
-def _limits(limits: Limits, more_processes: int) -> tuple[tuple[int, int], ...]:
+def _processes(limits: Limits, uid: int | None, more: int) -> int:
+    """Return what the kernel limits the processes of a session's user to.
+
+    Where sessions share a user, it would be one budget for all: there the watch counts those of
+    each, and this only keeps what it does not see in time from taking all there is.
+    """
+    return limits.processes + more if uid is not None else max(SHARED_PROCESSES, limits.processes)
+
+
+def _limits(limits: Limits, processes: int) -> tuple[tuple[int, int], ...]:
     return rlimits(
         memory_mb=limits.process_memory_mb,
-        processes=limits.processes + more_processes,
+        processes=processes,
         open_files=limits.open_files,
         file_mb=limits.file_mb,
         cpu_s=limits.cpu_s,

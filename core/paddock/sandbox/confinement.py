@@ -35,7 +35,7 @@ class Profile:
         tmp: ``/tmp``, shared and sticky. Opens the names in it at level `uid`.
         ptmx: Terminals of its own (tmux, script). At level `uid` they are the host's to exhaust.
         shm: ``/dev/shm``, for semaphores and shared memory; names stay hidden.
-        memfd: Anonymous files in memory, which no watch can attribute.
+        memfd: Anonymous files in memory; the watch sees those that are open, and not their pages.
         sysv: System V IPC and POSIX message queues.
         ptrace: Debuggers, at level `namespaces` only.
         tools: Further directories that may be read and executed from.

@@ -11,7 +11,6 @@ mode            level `namespaces`           level `uid`                 level `
 ==============  ===========================  ==========================  =======================
 """
 
-import logging
 import os
 import socket
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from anyio import to_thread
 from paddock.errors import ConfigurationError
 from paddock.limits import Limits
 from paddock.sandbox.confinement import Level
-from paddock.sandbox.egress import Decision, EgressProxy, Policy
+from paddock.sandbox.egress import EgressProxy, Policy
 from paddock.sandbox.egress.proxy import Door
 from paddock.sandbox.forks import Forks
 
@@ -32,8 +31,6 @@ __all__ = ["Exits", "WayOut", "listening_ports"]
 
 START_S = 5.0
 _LISTENING = "0A"  # in the state column of /proc/net/tcp
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,9 +75,7 @@ class Exits:
     ) -> None:
         self._level = level
         self._limits_of = limits_of
-        self._proxy = EgressProxy(
-            policy_of=self._policy_of, session_of_uid=session_of_uid, on_decision=_log
-        )
+        self._proxy = EgressProxy(policy_of=self._policy_of, session_of_uid=session_of_uid)
         self._wanted = anyio.Event()
         self._serving = anyio.Event()
 
@@ -163,11 +158,3 @@ def listening_ports() -> tuple[int, ...]:
             if fields[3] == _LISTENING and fields[9] in own:
                 ports.add(int(fields[1].rpartition(":")[2], 16))
     return tuple(sorted(ports))
-
-
-def _log(decision: Decision) -> None:
-    verdict = "allowed" if decision.allowed else "refused"
-    logger.info(
-        "egress %s: session %s: %s %s:%d: %s",
-        verdict, decision.session, decision.method, decision.host, decision.port, decision.why,
-    )  # fmt: skip

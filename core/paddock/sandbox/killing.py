@@ -1,50 +1,93 @@
 """Ending all of a session: by its user id in one call, or process by process."""
 
 import contextlib
+import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["act_as", "descendants", "fork_killer"]
+__all__ = ["Dying", "acting_as_reaper", "descendants"]
 
 
-def fork_killer(uid: int, reaper: int, limit_s: float) -> int:
-    """Fork a child that ends with status 0 when nothing of a user is left.
+@contextmanager
+def acting_as_reaper(uid: int, reaper: int) -> Generator[None]:
+    """Have the right to signal one session and nobody else, and not to be signalled by it.
 
-    Args:
-        uid: The session's user.
-        reaper: The user that may kill it; nobody else's.
-        limit_s: Seconds to try.
-
-    Returns:
-        The child's process id.
+    The effective id gives the right, the real id has to be nobody else's: a kill of everything
+    reaches the processes of both. The session may signal those whose real or saved id is its own,
+    which are the reaper's and root's here. Only for a single-threaded root process.
     """
-    pid = os.fork()
-    if pid:
-        return pid
+    os.setresuid(reaper, uid, 0)
     try:
-        # One kill reaches all of the session and nobody else; the kernel holds off forks meanwhile.
-        act_as(uid, reaper)
-        deadline = time.monotonic() + limit_s
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(-1, signal.SIGKILL)
-            if not _anybody(uid):
-                os._exit(0)
-            time.sleep(0.001)
+        yield
     finally:
-        os._exit(1)
+        os.setresuid(0, 0, 0)
 
 
-def act_as(uid: int, reaper: int) -> None:
-    """Take on the ids of which one gives the right to signal a session, and none can be signalled.
+@dataclass
+class _Session:
+    reaper: int
+    request: int
+    deadline: float
 
-    The effective id is the session's. Nobody in it may kill or stop who has these, because the
-    real and the saved id are nobody else's.
+
+class Dying:
+    """Sessions with a user of their own that are being killed. For a single-threaded root process.
+
+    False when there are none.
     """
-    os.setresgid(reaper, reaper, reaper)
-    os.setresuid(reaper, uid, reaper)
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, _Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def kill(self, uid: int, reaper: int, request: int, deadline: float) -> None:
+        """Kill all of a session.
+
+        Args:
+            uid: Its user.
+            reaper: The user that may kill it; nobody else's.
+            request: Which request is to be answered when nothing is left.
+            deadline: When to give up, on the monotonic clock.
+        """
+        _kill(uid, reaper)
+        self._sessions[uid] = _Session(reaper, request, deadline)
+
+    def gone(self) -> Iterator[dict[str, Any]]:
+        """Yield the answers for those of which nothing is left, or which do not die."""
+        left = _living(set(self._sessions)) if self._sessions else set[int]()
+        for uid, session in list(self._sessions.items()):
+            answer: dict[str, Any] = {"id": session.request}
+            if uid in left:
+                if time.monotonic() < session.deadline:
+                    _kill(uid, session.reaper)  # once is enough; twice does no harm
+                    continue
+                answer |= {"errno": errno.ETIMEDOUT, "error": "some processes did not die"}
+            del self._sessions[uid]
+            yield answer
+
+
+def _kill(uid: int, reaper: int) -> None:
+    """Kill all of a user in one call: the kernel lets nothing fork meanwhile."""
+    with acting_as_reaper(uid, reaper), contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(-1, signal.SIGKILL)
+
+
+def _living(uids: set[int]) -> set[int]:
+    """Return those of some users that have processes, ones that nobody waited for included."""
+    found: set[int] = set()
+    for entry in os.scandir("/proc"):
+        # By the owner of the directory: a fifth of what reading the status costs.
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                found.add(entry.stat().st_uid)
+    return found & uids
 
 
 def descendants(pid: int) -> list[int]:
@@ -60,12 +103,6 @@ def descendants(pid: int) -> list[int]:
         found += below
         pending += below
     return found
-
-
-def _anybody(uid: int) -> bool:
-    """Return whether any process, dead ones that nobody waited for included, has a user id."""
-    wanted = f"\nUid:\t{uid}\t"
-    return any(wanted in status for _, status in _statuses())
 
 
 def _statuses() -> Iterator[tuple[int, str]]:

@@ -137,6 +137,7 @@ async def probe(level: Level) -> str | None:
                 process = await sandbox.spawn(["sh", "-c", _SCRIPT.format(secret=secret)])
                 code = await process.wait()
                 process.close()
+                await to_thread.run_sync(_look_in, sandbox.workspace)
     except TimeoutError:
         return f"a sandbox did not answer within {PROBE_S:g} s"
     except OSError as exc:
@@ -147,6 +148,15 @@ async def probe(level: Level) -> str | None:
     if code != _CLOSED:
         return f"a program in it ended with {code}" if code != 9 else "the server's files are open"
     return None
+
+
+def _look_in(workspace: Path) -> None:
+    """Count what is in a session's directory, as the watch over disk and files does."""
+    try:
+        list(workspace.iterdir())
+    except PermissionError as exc:
+        why = "the server cannot look into a session's directory (CAP_DAC_OVERRIDE is missing)"
+        raise PermissionError(exc.errno, why) from exc
 
 
 def _make_secret() -> Path:

@@ -79,8 +79,10 @@ class Sandbox:
         return tuple(self.path / part for part in WRITABLE)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Return an environment for its processes; nothing of the server's is in it."""
-        proxy = {} if self._way_out.proxy is None else _proxy_variables(self._way_out.proxy)
+        """Return an environment for its processes; nothing of the server's is in it.
+
+        Where there is a proxy, `spawn` adds what leads to it.
+        """
         return {
             "HOME": str(self.path / "home"),
             "LANG": "C.UTF-8",
@@ -89,7 +91,6 @@ class Sandbox:
             "SHELL": "/bin/bash",
             "TMPDIR": str(self.path / "tmp"),
             "USER": "agent",
-            **proxy,
             **more,
         }
 
@@ -120,6 +121,9 @@ class Sandbox:
             raise TimeoutError(f"the episode's time is up: {self.limits.wall_s:g} s")
         await self.prepare()
         environment = dict(self.environment() if env is None else env)
+        # Known only now: whenever the namespaces are made anew, the proxy has another port there.
+        if self._way_out.proxy is not None:
+            environment |= _proxy_variables(self._way_out.proxy)
         launch = Launch(self.name, tuple(argv), environment, cwd or str(self.workspace), tty)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:

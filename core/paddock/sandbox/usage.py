@@ -37,6 +37,7 @@ class ProcessUse:
         pages: Bytes of anonymous and shared memory; what forked processes share is in each.
         tables: Bytes of the page tables, which are memory too.
         slots: Size of its table of open files; at least as many as are open.
+        threads: Its threads, which count as processes.
     """
 
     pid: int
@@ -45,6 +46,7 @@ class ProcessUse:
     pages: int
     tables: int
     slots: int
+    threads: int = 1
 
     @property
     def memory(self) -> int:
@@ -66,6 +68,7 @@ def parse_status(pid: int, status: bytes) -> ProcessUse:
             pages=(_number(status, b"\nRssAnon:", 0) + _number(status, b"\nRssShmem:", 0)) << 10,
             tables=_number(status, b"\nVmPTE:", 0) << 10,
             slots=_number(status, b"\nFDSize:", 0),
+            threads=_number(status, b"\nThreads:", 1),
         )
     except (IndexError, KeyError) as exc:
         raise ValueError(f"not the status of a process: {status[:80]!r}") from exc

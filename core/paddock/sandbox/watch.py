@@ -160,7 +160,8 @@ class Watch:
             by_session = self._by_session = _attributed(sessions)
             for session in sessions:
                 with self._going_on(session.name):
-                    what = session.memory(by_session[session.name], now)
+                    uses = by_session[session.name]
+                    what = session.processes(uses) or session.memory(uses, now)
                     if what is not None:
                         self._accuse(session, what)
         with self._going_on("the server's memory"):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from paddock.limits import Limits
 from paddock.sandbox import usage
-from paddock.sandbox.cgroup import Cgroup
 from paddock.sandbox.files.identity import Identity
 from paddock.sandbox.usage import ProcessUse
 
@@ -36,7 +35,6 @@ class Watched:
             zygote); not one of them itself.
         limits: What it may use.
         places: The directories that are its own.
-        cgroup: Its control group, where it has one.
     """
 
     name: str
@@ -44,7 +42,6 @@ class Watched:
     root_pid: int | None
     limits: Limits
     places: tuple[Path, ...]
-    cgroup: Cgroup | None = None
 
     @property
     def identity(self) -> Identity:
@@ -93,7 +90,6 @@ class Session:
     accused: bool = False
     filled: dict[int, tuple[int, int]] | None = None
     rest_until: float = 0.0
-    _kills: int | None = None
     _count_at: float = 0.0
     _copies: dict[int, float] = field(default_factory=dict[int, float])
 
@@ -122,11 +118,19 @@ class Session:
         size, number = (max(limit, had + more) for limit, had, more in now)
         return size, number
 
+    def processes(self, uses: Sequence[ProcessUse]) -> str | None:
+        """Judge how many processes it has, and return the limit in words when they are too many.
+
+        Where it has a user of its own, the kernel refuses it more.
+        """
+        limit = self.watched.limits.processes
+        if self.watched.uid is not None or (number := sum(use.threads for use in uses)) <= limit:
+            return None
+        return f"processes: {number} processes and threads, {limit} allowed"
+
     def memory(self, uses: Sequence[ProcessUse], now: float) -> str | None:
         """Judge what its processes use, and return the limit in words when that is too much."""
         limit_mb = self.watched.limits.memory_mb
-        if kills := self._new_kills():
-            return f"memory: {limit_mb} MiB allowed; the kernel ended {kills} process(es) for more"
         allowed = limit_mb << 20
         used = sum(use.memory for use in uses)
         if used <= allowed:
@@ -148,13 +152,6 @@ class Session:
         lengths = usage.shared((use.pid for use in uses), self.watched.identity)
         memory = usage.proportional(uses, self.watched.identity, 1 << 62)
         return Held(memory, len(uses), files, lengths + files * SOCKET_BUFFER)
-
-    def _new_kills(self) -> int:
-        if self.watched.cgroup is None:
-            return 0
-        kills = self.watched.cgroup.oom_kills()
-        before, self._kills = self._kills, kills
-        return 0 if before is None else kills - before
 
     def _young_copies(self, uses: Sequence[ProcessUse], now: float) -> int:
         """Return the bytes of those that look like their parents, and did not a second ago.

@@ -37,7 +37,7 @@ from typing import Any
 
 from paddock.sandbox import linux
 from paddock.sandbox.confinement import Confinement, Launch, Level
-from paddock.sandbox.killing import act_as, descendants, fork_killer
+from paddock.sandbox.killing import Dying, acting_as_reaper, descendants
 from paddock.sandbox.launch import (
     execute,
     listen_inside,
@@ -52,6 +52,7 @@ MAX_MESSAGE = 1 << 17
 """Bytes of a request: arguments and environment have to fit. A socket's buffer holds more."""
 
 KILL_S = 5.0
+LOOK_S = 0.001  # between two looks at what is dying
 SCOPE_ABI = 6  # of Landlock, since which it keeps signals in
 
 
@@ -81,7 +82,7 @@ class Zygote:
         self._control = control
         self._scoped = scoped
         self._sessions: dict[str, _Session] = {}
-        self._killers: dict[int, int] = {}
+        self._dying = Dying()
         self._children: set[int] = set()
         self._ports: dict[tuple[int, ...], linux.LandlockRuleset] = {}
 
@@ -94,7 +95,7 @@ class Zygote:
         poll.register(self._control.fileno(), select.POLLIN)
         poll.register(wake_r, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(LOOK_S * 1000 if self._dying else None):
                 if fd == wake_r:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_r, 4096)
@@ -233,26 +234,15 @@ class Zygote:
 
     def _signal(self, session: _Session, pid: int, number: int) -> None:
         uid, reaper = session.confinement.uid, session.confinement.reaper
-        if uid is None or reaper is None:
-            # Its own zygote's domain, or the ids of its own namespaces' user: no further.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            return
-        child = os.fork()
-        if child:
-            os.waitpid(child, 0)
-            return
-        try:
-            act_as(uid, reaper)
+        # Its own zygote's domain reaches no further, either.
+        rights = contextlib.nullcontext() if uid is None else acting_as_reaper(uid, reaper or uid)
+        with rights, contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        finally:
-            os._exit(0)
 
     def _kill(self, session: _Session, answer: dict[str, Any]) -> None:
         uid, reaper = session.confinement.uid, session.confinement.reaper
         if uid is not None and reaper is not None:
-            killer = fork_killer(uid, reaper, KILL_S)
-            self._killers[killer] = answer.pop("id")
+            self._dying.kill(uid, reaper, answer.pop("id"), time.monotonic() + KILL_S)
             answer.clear()
             return
         if session.join is not None:
@@ -283,28 +273,27 @@ class Zygote:
         for session in self._sessions.values():
             with contextlib.suppress(OSError):
                 self._kill(session, {"id": 0})
-        while self._killers:
-            with contextlib.suppress(ChildProcessError):
-                self._killers.pop(os.wait()[0], None)
+        while self._dying:
+            time.sleep(LOOK_S)
+            self._reap()
 
     def _reap(self) -> bool:
         """Take note of the children that have ended. Return whether there are others."""
+        others = True
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return False
+                others = False
+                break
             if pid == 0:
-                return True
-            code = os.waitstatus_to_exitcode(status)
-            if pid in self._killers:
-                answer: dict[str, Any] = {"id": self._killers.pop(pid)}
-                if code != 0:
-                    answer |= {"errno": errno.ETIMEDOUT, "error": "some processes did not die"}
-                self._say(answer)
-            elif pid in self._children:
+                break
+            if pid in self._children:
                 self._children.discard(pid)
-                self._say({"exit": pid, "status": code})
+                self._say({"exit": pid, "status": os.waitstatus_to_exitcode(status)})
+        for answer in self._dying.gone():
+            self._say(answer)
+        return others
 
     def _say(self, answer: dict[str, Any], fds: list[int] | None = None) -> None:
         data = json.dumps(answer).encode()

@@ -161,8 +161,13 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
                 "a terminal needs sandboxes: serve it, or construct it with a Context that has them"
             )
         template = task.environment if task is not None and task.environment.is_dir() else None
-        limits = options.limits or self.context.limits
-        sandbox = self._sandbox = await sandboxes.take(limits, template)
+        limits = self.context.limits
+        if options.limits is not None:
+            limits = limits.model_copy(update=options.limits.model_dump(exclude_unset=True))
+        try:
+            sandbox = self._sandbox = await sandboxes.take(limits, template)
+        except ConfigurationError as exc:
+            raise InvalidMessage(str(exc), errors=[]) from exc
         self._shell = Shell(
             sandbox,
             env=_environment(sandbox),
