@@ -39,6 +39,8 @@ class DiskLook:
         identity: As whom their open files are looked at.
         max_bytes: It is done when there are more.
         max_entries: It is done when there are more.
+        shared: Directories that others write to as well. What the identity's user owns directly in
+            them counts, with all that is below.
 
     Attributes:
         bytes: On the disk, so far.
@@ -54,6 +56,7 @@ class DiskLook:
         *,
         max_bytes: int,
         max_entries: int,
+        shared: Collection[Path] = (),
     ) -> None:
         self.bytes = 0
         self.entries = 0
@@ -61,7 +64,7 @@ class DiskLook:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._seen: set[tuple[int, int]] = set()
-        self._steps = self._all(places, pids, identity)
+        self._steps = self._all(places, pids, identity, shared)
 
     @property
     def over(self) -> bool:
@@ -88,11 +91,18 @@ class DiskLook:
         self._steps.close()
 
     def _all(
-        self, places: Collection[Path], pids: Collection[int], identity: Identity
+        self,
+        places: Collection[Path],
+        pids: Collection[int],
+        identity: Identity,
+        shared: Collection[Path],
     ) -> Generator[None]:
         for place in places:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 yield from self._tree(place)
+        for place in shared:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                yield from self._owned(place, identity)
         for pid in pids:
             with contextlib.suppress(OSError):  # it ended, or does not let itself be read
                 yield from self._held(pid, identity)
@@ -108,6 +118,22 @@ class DiskLook:
                 elif descent.down(below.pop()):
                     yield from self._directory(descent)
                 yield
+
+    def _owned(self, place: Path, identity: Identity) -> Generator[None]:
+        """Count what a user owns in a directory that is not its own."""
+        below: list[str] = []
+        with os.scandir(place) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # gone
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_uid == identity.uid and stat.S_ISDIR(found.st_mode):
+                        below.append(entry.name)
+                    elif found.st_uid == identity.uid:
+                        self._count(found)
+                yield
+        for name in below:
+            with contextlib.suppress(OSError):  # gone, or another now
+                yield from self._tree(place / name)
 
     def _directory(self, descent: "_Descent") -> Generator[None]:
         """Count what is in a directory, and note the directories in it."""

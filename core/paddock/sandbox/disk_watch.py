@@ -20,6 +20,8 @@ FILLED_INODES = 2000
 TURN_S = 0.01
 TURNS_S = 0.03
 RESTS = 1  # times as long as a count took, before the next; the others' turns
+DUE_S = 5.0
+DUE_RESTS = 100  # a hundredth of a processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class _Count:
 class DiskWatch:
     """Counts a session's files once when it is new, and when a file system of its own has filled.
 
-    It goes by the growth since the last count, and since the lowest use after it: what others have
-    removed does not hide what a session has added.
+    It goes by the growth since the last count, and since the lowest use after it. What others
+    remove at the same moment can hide what a session adds, so now and then it counts all the same.
     """
 
     def __init__(self) -> None:
@@ -45,28 +47,42 @@ class DiskWatch:
     def notice(
         self,
         sessions: Sequence[Session],
-        by_session: Mapping[str, Sequence[ProcessUse]],
+        processes: Callable[[Sequence[Session]], Mapping[str, Sequence[ProcessUse]]],
         now: float,
         going_on: Callable[[str], AbstractContextManager[None]],
     ) -> None:
-        """Note whose files are to be counted. What goes wrong with one is left to ``going_on``."""
+        """Note whose files are to be counted.
+
+        Args:
+            sessions: All there are.
+            processes: Tells theirs. It is asked when there is something to count, and not before: a
+                file without a name is found by who has it open now.
+            now: The time.
+            going_on: What goes wrong with one is left to it.
+        """
         if now < self._next:
             return
         self._next = now + EVERY_S
         filled: dict[int, tuple[int, int]] = {}
+        found: Mapping[str, Sequence[ProcessUse]] | None = None
         under_way = {count.session for count in self._looks}
         for session in sessions:
             with going_on(session.name):
-                used = _filesystems(session.watched.places, filled)
-                if session in under_way or now < session.rest_until or not _grown(session, used):
+                places = session.watched.places + session.watched.shared
+                used = _filesystems(places, filled)
+                if session in under_way or now < session.rest_until:
                     continue
+                if not _grown(session, used) and now < session.due:
+                    continue
+                found = processes(sessions) if found is None else found
                 max_bytes, max_entries = session.files_allowed(_step(session))
                 look = DiskLook(
                     session.watched.places,
-                    [use.pid for use in by_session.get(session.name, ())],
+                    [use.pid for use in found.get(session.name, ())],
                     session.watched.identity,
                     max_bytes=max_bytes,
                     max_entries=max_entries,
+                    shared=session.watched.shared,
                 )
                 self._looks.append(_Count(session, look, used))
 
@@ -94,7 +110,9 @@ class DiskWatch:
                     self._looks.append(count)
                     continue
                 session.filled = count.filled
-                session.rest_until = time.monotonic() + RESTS * look.spent_s
+                ended = time.monotonic()
+                session.rest_until = ended + RESTS * look.spent_s
+                session.due = ended + max(DUE_S, DUE_RESTS * look.spent_s)
                 if not look.over:
                     _tolerate(session, look)
                 else:

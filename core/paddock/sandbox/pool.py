@@ -1,11 +1,11 @@
 """Sandboxes that are ready before they are asked for, so that a reset does not wait for them.
 
-Two things take time: making an empty sandbox (at level `namespaces` a process has to start), and
-cloning a template into it. Empty ones are kept ready from the first time on; clones of a template
-from its second time on, so that a dataset of tasks that are played once each costs nothing.
+Three things take time: making an empty sandbox (at level `namespaces` a process has to start),
+cloning a template into it, and starting what an environment always runs in one, a shell or an
+interpreter. Empty ones are kept ready from the first time on; clones of a template from its second
+time on, so that a dataset of tasks that are played once each costs nothing.
 """
 
-import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -15,15 +15,18 @@ from pathlib import Path
 import anyio
 
 from paddock.limits import Limits
-from paddock.sandbox.sandbox import Sandbox
+from paddock.sandbox.sandbox import Closable, Sandbox
 
-__all__ = ["Kind", "Pool"]
+__all__ = ["First", "Kind", "Pool"]
 
 KINDS = 8
 READY = 2  # of each kind; resets come one at a time per session, and another is made meanwhile
 PAUSE_S = 1.0  # after a failure
 
 logger = logging.getLogger(__name__)
+
+
+First = Callable[[Sandbox], Awaitable[Closable]]
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,12 @@ class Kind:
     Attributes:
         limits: What their processes may use.
         template: A directory whose content the workspace begins with.
+        first: Starts what is to run in it, for `Sandbox.first`.
     """
 
     limits: Limits
     template: Path | None = None
+    first: First | None = None
 
 
 @dataclass
@@ -89,6 +94,7 @@ class Pool:
                     logger.exception("no sandbox could be made ready")
                     await anyio.sleep(PAUSE_S)
                 else:
+                    await self._prepare(kind, sandbox)
                     await self._put(kind, sandbox)
         finally:
             with anyio.CancelScope(shield=True):
@@ -105,14 +111,20 @@ class Pool:
             raise
         return sandbox
 
+    async def _prepare(self, kind: Kind, sandbox: Sandbox) -> None:
+        try:
+            await sandbox.prepare()
+            if kind.first is not None:
+                sandbox.first = await kind.first(sandbox)
+        except OSError as exc:  # it can still be used: whoever takes it tries again
+            logger.warning("sandbox %s could not be prepared: %s", sandbox.name, exc)
+
     async def _put(self, kind: Kind, sandbox: Sandbox) -> None:
         shelf = self._shelves.get(kind)
         if shelf is None:
             await sandbox.close()
             return
         shelf.ready.append(sandbox)
-        with contextlib.suppress(OSError):  # it can still be used: it tries again itself
-            await sandbox.prepare()
 
     def _lowest(self) -> Kind | None:
         """Return the kind that a sandbox should be made of next."""

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 from anyio import to_thread
@@ -18,9 +19,16 @@ from paddock.sandbox.forks import Forks, Process
 from paddock.sandbox.namespaces import Anchor
 from paddock.sandbox.rules import CONTROL, WRITABLE
 
-__all__ = ["Sandbox"]
+__all__ = ["Closable", "Sandbox"]
 
 logger = logging.getLogger(__name__)
+
+
+class Closable(Protocol):
+    """What an environment runs in a sandbox, and lets go of when that is closed."""
+
+    async def close(self) -> None:
+        """Let go of it."""
 
 
 class Sandbox:
@@ -34,6 +42,7 @@ class Sandbox:
         files: The only way the server touches what is in the workspace.
         limits: What its processes may use.
         cgroup: Its control group, where it has one.
+        first: What was started in it before anybody asked, if it was.
         expired: The episode has used up its time; nothing can be started in it any more.
     """
 
@@ -61,6 +70,7 @@ class Sandbox:
         self.files = SandboxFiles(self.workspace, self.identity)
         self.expired = False
         self.cgroup = cgroup
+        self.first: Closable | None = None
         self._memory_kills = 0
         self.forks = forks
         self._profile = profile
@@ -196,6 +206,8 @@ class Sandbox:
                 await self.kill()
             except OSError as exc:
                 logger.error("sandbox %s: %s", self.name, exc)
+            if self.first is not None:
+                await self.first.close()
             self._exits.drop(self.name)
             await self._way_out.close()
             with contextlib.suppress(OSError):  # the zygote may be gone, and all of it with it

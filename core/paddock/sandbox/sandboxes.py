@@ -24,7 +24,7 @@ from paddock.sandbox.forks import Forks
 from paddock.sandbox.identities import Identities
 from paddock.sandbox.keeper import Keeper
 from paddock.sandbox.leftovers import sweep_shared
-from paddock.sandbox.pool import Kind, Pool
+from paddock.sandbox.pool import First, Kind, Pool
 from paddock.sandbox.sandbox import Sandbox
 from paddock.sandbox.watch import Watch, Watched
 
@@ -138,18 +138,26 @@ class Sandboxes:
 
     # -- making -----------------------------------------------------------------------------------
 
-    async def take(self, limits: Limits | None = None, template: Path | None = None) -> Sandbox:
+    async def take(
+        self,
+        limits: Limits | None = None,
+        template: Path | None = None,
+        *,
+        first: First | None = None,
+    ) -> Sandbox:
         """Return a sandbox with a workspace that nobody has used; a ready one, as a rule.
 
         Args:
             limits: What its processes may use.
             template: A directory whose content the workspace begins with.
+            first: Starts what is always run in one. In a sandbox that was ready it has been called
+                already, and `Sandbox.first` is what it returned.
 
         Raises:
             ConfigurationError: This level cannot give what the limits ask for.
             OSError: It cannot be made, or the template not be read.
         """
-        sandbox = await self._pool.take(Kind(limits or Limits(), template))
+        sandbox = await self._pool.take(Kind(limits or Limits(), template, first))
         if (wall_s := sandbox.limits.wall_s) is not None:
             self._timers[sandbox.name] = asyncio.get_running_loop().call_later(
                 wall_s, self._on_expired, sandbox

@@ -65,7 +65,6 @@ class Watch:
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._files = DiskWatch()
-        self._by_session: dict[str, list[ProcessUse]] = {}
         self._fresh = False
         self._lowest = 0
         self._scan_at = 0.0
@@ -157,7 +156,7 @@ class Watch:
         with self._going_on("the server's memory"):
             own = self._own()
         if fresh or self._has_grown(own, now):
-            by_session = self._by_session = _attributed(sessions)
+            by_session = _attributed(sessions)
             for session in sessions:
                 with self._going_on(session.name):
                     uses = by_session[session.name]
@@ -167,7 +166,7 @@ class Watch:
         with self._going_on("the server's memory"):
             if own is not None and own.nearly_used_up:
                 self._relieve(own, sessions, now)
-        self._files.notice(sessions, self._by_session, now, self._going_on)
+        self._files.notice(sessions, _attributed, now, self._going_on)
         for session, what in self._files.go_on(self._is_watched, self._going_on):
             with self._going_on(session.name):
                 self._accuse(session, what)

@@ -35,6 +35,7 @@ class Watched:
             zygote); not one of them itself.
         limits: What it may use.
         places: The directories that are its own.
+        shared: Directories that others write to as well; its user's files in there count.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Watched:
     root_pid: int | None
     limits: Limits
     places: tuple[Path, ...]
+    shared: tuple[Path, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -82,6 +84,7 @@ class Session:
         accused: It has been told of.
         filled: Per file system the lowest bytes and inodes in use since its files were counted.
         rest_until: When its files may be counted again.
+        due: When they are counted again whatever the file systems say.
     """
 
     watched: Watched
@@ -90,6 +93,7 @@ class Session:
     accused: bool = False
     filled: dict[int, tuple[int, int]] | None = None
     rest_until: float = 0.0
+    due: float = 0.0
     _count_at: float = 0.0
     _copies: dict[int, float] = field(default_factory=dict[int, float])
 

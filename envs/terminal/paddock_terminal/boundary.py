@@ -50,7 +50,6 @@ _RC = r"""@DEFINITIONS@
 PROMPT_COMMAND=__paddock_p PS0= PS1='\[\e]7771;P;$?\a\]$ ' PS2='> '
 set +H; unset HISTFILE
 bind 'set enable-bracketed-paste off' 2>/dev/null
-@SEED@
 """
 
 
@@ -76,15 +75,13 @@ class SideFiles:
 
     Args:
         path: A directory whose files the shell can read, and not change.
-        seed: Seeds bash's ``RANDOM``.
     """
 
-    def __init__(self, path: Path, seed: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         definitions = _DEFINITIONS.lstrip().replace("@DIR@", str(self.path))
         self._go = _GO.replace("@DEFINITIONS@", definitions)
         self._rc = _RC.replace("@DEFINITIONS@", definitions)
-        self._rc = self._rc.replace("@SEED@", "" if seed is None else f"RANDOM={seed % 32768}")
         self.rc.write_text(self._rc, encoding="utf-8")
 
     @property

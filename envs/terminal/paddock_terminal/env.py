@@ -29,6 +29,7 @@ __all__ = ["TASKS", "TerminalEnv"]
 
 TASKS = TaskSet(Path(__file__).parent / "tasks")
 
+START_S = 10.0
 MARGIN_S = 2.0  # between a command's time limit and the server's ceiling of a step
 
 BUSY = (
@@ -165,17 +166,15 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         if options.limits is not None:
             limits = limits.model_copy(update=options.limits.model_dump(exclude_unset=True))
         try:
-            sandbox = self._sandbox = await sandboxes.take(limits, template)
+            sandbox = self._sandbox = await sandboxes.take(limits, template, first=_start_shell)
         except ConfigurationError as exc:
             raise InvalidMessage(str(exc), errors=[]) from exc
-        self._shell = Shell(
-            sandbox,
-            env=_environment(sandbox),
-            rows=options.rows,
-            cols=options.cols,
-            seed=episode.seed,
-        )
-        await self._shell.start()
+        shell = sandbox.first if isinstance(sandbox.first, Shell) else await _start_shell(sandbox)
+        self._shell = shell
+        if (shell.rows, shell.cols) != (options.rows, options.cols):
+            await shell.resize(options.rows, options.cols)
+        if episode.seed is not None:
+            await shell.run(f"RANDOM={episode.seed % 32768}", START_S, 0)
 
     def _take_exceeded(self) -> str | None:
         return self._sandbox.take_exceeded() if self._sandbox is not None else None
@@ -247,6 +246,13 @@ def _task_of(options: TerminalOptions) -> Task | None:
             errors=[],
         )
     return task
+
+
+async def _start_shell(sandbox: Sandbox) -> Shell:
+    options = TerminalOptions()
+    shell = Shell(sandbox, env=_environment(sandbox), rows=options.rows, cols=options.cols)
+    await shell.start()
+    return shell
 
 
 async def _discard(shell: Shell | None, sandbox: Sandbox | None) -> None:

@@ -65,7 +65,6 @@ class Shell:
         env: The shells' whole environment.
         rows: Lines of the window.
         cols: Columns of the window.
-        seed: Seeds bash's ``RANDOM``.
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class Shell:
         env: Mapping[str, str],
         rows: int,
         cols: int,
-        seed: int | None = None,
     ) -> None:
         self.rows = rows
         self.cols = cols
@@ -86,7 +84,7 @@ class Shell:
         self.flooded = False
         self._sandbox = sandbox
         self._env = env
-        self._files = SideFiles(sandbox.control, seed)
+        self._files = SideFiles(sandbox.control)
         self._most = sandbox.limits.output_mb << 20
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
