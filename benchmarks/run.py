@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import episodes
 from servers import candidates, running
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -116,11 +117,12 @@ def main() -> int:
     """Run everything and print the table; 1 when a target was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="of the number of steps")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the number of repetitions")
     options = parser.parse_args()
     found = rounds(peer.openenv_python(), options.rounds, options.scale)
     show(found)
-    return 0 if judge(found) else 1
+    met = [judge(found), episodes.report(options.rounds, options.scale)]
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":

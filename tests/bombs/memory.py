@@ -17,6 +17,16 @@ for _ in range(1024 // {processes} // 4):
 time.sleep(60)
 """
 
+# One after the other is ended, and not who starts them.
+AGAIN = """
+import os
+while True:
+    if os.fork() == 0:
+        kept = b"x" * (300 << 20)
+        os._exit(0)
+    os.wait()
+"""
+
 SHARED = """
 import mmap, time
 kept = []
@@ -110,7 +120,13 @@ else:
 
 BOMBS = (
     Bomb("memory, 1 process", python(GROW.format(processes=1)), says="limit: memory: "),
-    Bomb("memory, 21 processes", python(GROW.format(processes=21)), says="limit: memory: "),
+    Bomb(
+        "memory, 21 processes",
+        python(GROW.format(processes=21)),
+        timeout_s=4,
+        says="limit: memory: ",
+    ),
+    Bomb("memory, again and again", python(AGAIN), timeout_s=4, says="limit: memory: "),
     Bomb("MAP_SHARED", python(SHARED), says="limit: memory: "),
     Bomb("memfd", python(MEMFD), says="memfd: Operation not permitted"),
     Bomb("page tables", python(TABLES), says="limit: memory: ", limits={"memory_mb": 96}),
