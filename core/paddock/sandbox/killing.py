@@ -81,13 +81,16 @@ def _kill(uid: int, reaper: int) -> None:
 
 def _living(uids: set[int]) -> set[int]:
     """Return those of some users that have processes, ones that nobody waited for included."""
-    found: set[int] = set()
-    for entry in os.scandir("/proc"):
-        # By the owner of the directory: a fifth of what reading the status costs.
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                found.add(entry.stat().st_uid)
-    return found & uids
+    return {uid for uid in uids if _anybody(uid)}
+
+
+def _anybody(uid: int) -> bool:
+    # The kernel looks through its own list: microseconds, where reading /proc takes milliseconds.
+    try:
+        os.getpriority(os.PRIO_USER, uid)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def descendants(pid: int) -> list[int]:

@@ -9,6 +9,7 @@ can execs, which closes the pipe.
 import contextlib
 import errno
 import fcntl
+import gc
 import os
 import resource
 import signal
@@ -57,6 +58,7 @@ def execute(
         join: A pidfd whose namespaces are joined, and a pipe that is told the process id of the
             child that is in them: this process is not.
     """
+    gc.disable()  # it would copy pages that are shared with the zygote, for nothing
     status = fds[-1]
     try:
         own = len(fds) - 1

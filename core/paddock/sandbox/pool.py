@@ -22,6 +22,7 @@ __all__ = ["First", "Kind", "Pool"]
 KINDS = 8
 READY = 2  # of each kind; resets come one at a time per session, and another is made meanwhile
 PAUSE_S = 1.0  # after a failure
+CALM_S = 0.02  # by then the reset that took one is over; making another would slow it down
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Pool:
                 kind = self._lowest()
                 if kind is None:
                     await self._asked.wait()
+                    await anyio.sleep(CALM_S)
                     continue
                 try:
                     sandbox = await self._new(kind)

@@ -23,7 +23,7 @@ from paddock.sandbox.exits import Exits
 from paddock.sandbox.forks import Forks
 from paddock.sandbox.identities import Identities
 from paddock.sandbox.keeper import Keeper
-from paddock.sandbox.leftovers import sweep_shared
+from paddock.sandbox.leftovers import SHARED, sweep_shared
 from paddock.sandbox.pool import First, Kind, Pool
 from paddock.sandbox.sandbox import Sandbox
 from paddock.sandbox.watch import Watch, Watched
@@ -31,6 +31,7 @@ from paddock.sandbox.watch import Watch, Watched
 __all__ = ["Sandboxes"]
 
 STOP_S = 2.0
+END_S = 15.0  # more than any request to the zygote takes
 REPAIR_S = 0.5
 
 logger = logging.getLogger(__name__)
@@ -110,17 +111,20 @@ class Sandboxes:
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None]:
-        background = anyio.CancelScope()
+        background, ended = anyio.CancelScope(), anyio.Event()
 
         async def run() -> None:
-            with background:
-                async with anyio.create_task_group() as own:
-                    own.start_soon(self._pool.run, name="sandbox pool")
-                    own.start_soon(self._exits.run, name="sandbox exits")
-                    own.start_soon(self._root.sweep, name="sandbox sweep")
-                    own.start_soon(self._keeper.keep, self._on_replaced, name="zygote")
-                    if self._identities is None:
-                        own.start_soon(self._keep_root, name="sandbox root")
+            try:
+                with background:
+                    async with anyio.create_task_group() as own:
+                        own.start_soon(self._pool.run, name="sandbox pool")
+                        own.start_soon(self._exits.run, name="sandbox exits")
+                        own.start_soon(self._root.sweep, name="sandbox sweep")
+                        own.start_soon(self._keeper.keep, self._on_replaced, name="zygote")
+                        if self._identities is None:
+                            own.start_soon(self._keep_root, name="sandbox root")
+            finally:
+                ended.set()
 
         self._tasks.start_soon(run, name="sandboxes")
         self._watch.start()
@@ -129,6 +133,8 @@ class Sandboxes:
         finally:
             with anyio.CancelScope(shield=True):
                 background.cancel()
+                with anyio.move_on_after(END_S):  # the pool may be about to finish one more
+                    await ended.wait()
                 async with anyio.create_task_group() as closing:
                     for sandbox in list(self._open.values()):
                         closing.start_soon(sandbox.close)
@@ -193,7 +199,8 @@ class Sandboxes:
                 path, confinement, limits, self.profile, forks, self._exits, way_out, cgroup,
                 on_start=self._started, on_close=self._closed,
             )  # fmt: skip
-            self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places))
+            shared = SHARED if self.level is Level.UID else ()
+            self._watch.add(Watched(name, uid, forks.pid, limits, sandbox.places, shared))
             return sandbox
         raise AssertionError("a shielded scope ends by itself")
 
@@ -205,6 +212,17 @@ class Sandboxes:
         # in the group is not in there; the watch counts it nevertheless.
         if sandbox.cgroup is not None:
             self._tasks.start_soon(_attach, sandbox.cgroup, pid, name=f"cgroup {sandbox.name}")
+
+    async def discard(self, sandbox: Sandbox) -> None:
+        """Kill all that runs in a sandbox; the rest of closing it goes on in the background.
+
+        Raises:
+            OSError: Something did not die within five seconds; it is tried again.
+        """
+        try:
+            await sandbox.kill()
+        finally:
+            self._tasks.start_soon(sandbox.close, name=f"close {sandbox.name}")
 
     async def _closed(self, sandbox: Sandbox) -> None:
         """Take a closed sandbox's directory away."""

@@ -3,7 +3,6 @@
 One thread looks at all of them ten times a second::
 
     memory        what the kernel counts for each process      watched.py, usage.py
-    its kernel    processes that a control group ended         cgroup.py
     the server's  how near all together are to their limit     cgroup.py
     files         a count, when the file system has filled     disk_watch.py, disk_usage.py
 

@@ -25,6 +25,7 @@ nobody in the session reaches it.
 import array
 import contextlib
 import errno
+import gc
 import json
 import os
 import select
@@ -314,6 +315,9 @@ def main() -> None:
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.chdir("/")
+    # A collection in a child would write to every object, and so copy the pages that it shares.
+    gc.collect()
+    gc.freeze()
     zygote = Zygote(control)
     zygote.run()
     zygote.end()

@@ -1,5 +1,6 @@
 """The terminal environment: a shell in a workspace of its own, an episode at a time."""
 
+import logging
 import signal
 from pathlib import Path
 
@@ -32,6 +33,8 @@ TASKS = TaskSet(Path(__file__).parent / "tasks")
 START_S = 10.0
 MARGIN_S = 2.0  # between a command's time limit and the server's ceiling of a step
 
+logger = logging.getLogger(__name__)
+
 BUSY = (
     "a command is still running: wait for it (wait), answer it (send_keys),"
     ' or stop it (send_keys ["C-c"])'
@@ -55,7 +58,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         failure: Exception | None = None
         # The old sandbox goes while the new one comes: they have nothing in common.
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_discard, shell, sandbox)
+            tasks.start_soon(self._replace, shell, sandbox)
             try:
                 await self._begin(episode, task)
             except Exception as exc:  # noqa: BLE001
@@ -176,6 +179,16 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         if episode.seed is not None:
             await shell.run(f"RANDOM={episode.seed % 32768}", START_S, 0)
 
+    async def _replace(self, shell: Shell | None, sandbox: Sandbox | None) -> None:
+        """End the old episode: nothing of it runs any more when this returns."""
+        if sandbox is not None and self.context.sandboxes is not None:
+            try:
+                await self.context.sandboxes.discard(sandbox)
+            except OSError as exc:
+                logger.error("sandbox %s: %s", sandbox.name, exc)
+        if shell is not None:
+            await shell.close()
+
     def _take_exceeded(self) -> str | None:
         return self._sandbox.take_exceeded() if self._sandbox is not None else None
 
@@ -190,7 +203,8 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
                 f"output: more than {limits.output_mb} MiB since the last action; whoever prints it"
                 " is held up until the next one"
             )
-        if reading.exit_code == 128 + signal.SIGKILL and await self._sandbox.lost_for_memory():
+        # Whoever waited for the process that was ended goes on, or says so in its own way.
+        if reading.exit_code != 0 and await self._sandbox.lost_for_memory():
             return f"memory: {limits.memory_mb} MiB allowed; the kernel ended a process"
         if reading.exit_code == 128 + signal.SIGXCPU and limits.cpu_s is not None:
             return f"CPU time: a process used the {limits.cpu_s} s allowed"
