@@ -15,7 +15,11 @@ from paddock.sandbox.exits import listening_ports
 from paddock.sandbox.sandbox import Sandbox
 from paddock.sandbox.sandboxes import Sandboxes
 
-LEVELS = (Level.NAMESPACES, Level.UID, Level.LANDLOCK)
+LEVELS = (
+    Level.NAMESPACES,
+    pytest.param(Level.UID, marks=pytest.mark.root),
+    Level.LANDLOCK,
+)
 _FETCH = """
 import sys, urllib.request
 try:

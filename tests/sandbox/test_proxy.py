@@ -10,6 +10,8 @@ from egress import ALLOWED, Egress, Host, egress
 from paddock.sandbox.egress import Decision, EgressLimits, Policy
 from paddock.sandbox.egress.address import Address, is_forbidden
 
+pytestmark = pytest.mark.root
+
 GET = f"GET http://{ALLOWED}/a HTTP/1.1\r\nHost: {ALLOWED}\r\nConnection: close\r\n\r\n".encode()
 OTHER = GET.replace(ALLOWED.encode(), b"other.example")
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from egress import ALLOWED, PATIENCE_S, Client, Host, egress, request
 from paddock.sandbox.egress import EgressLimits
 
+pytestmark = pytest.mark.root
+
 # -- what is made to be misread ------------------------------------------------------------------
 
 MISREAD: dict[str, tuple[int, bytes]] = {

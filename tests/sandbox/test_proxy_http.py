@@ -9,6 +9,8 @@ import pytest
 from egress import ALLOWED, Host, egress, request
 from paddock.sandbox.egress import EgressLimits
 
+pytestmark = pytest.mark.root
+
 # -- what goes through ---------------------------------------------------------------------------
 
 

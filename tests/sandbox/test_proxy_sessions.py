@@ -14,6 +14,8 @@ from anyio import to_thread
 from egress import ALLOWED, PATIENCE_S, Client, Egress, Host, egress, request
 from paddock.sandbox.egress import Decision, EgressLimits, EgressProxy, Policy
 
+pytestmark = pytest.mark.root
+
 CONNECT = request(method="CONNECT", target=f"{ALLOWED}:80")
 GET = request("Connection: close")
 

@@ -13,6 +13,8 @@ from anyio import lowlevel
 from egress import ALLOWED, PATIENCE_S, Client, Egress, Host, certificate, egress, server_tls
 from paddock.sandbox.egress import EgressLimits, Policy
 
+pytestmark = pytest.mark.root
+
 HANDSHAKE_FAILED = (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)
 
 

@@ -73,6 +73,7 @@ async def test_cpu_time(env: TerminalEnv):
     await goes_on(env)
 
 
+@pytest.mark.root
 async def test_processes(env: TerminalEnv):
     await begin(env, processes=20)
     fork = "import os, time\nfor _ in range(40): os.fork() or (time.sleep(3), os._exit(0))"

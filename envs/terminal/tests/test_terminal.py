@@ -319,6 +319,7 @@ class TestEpisodes:
         await player.reset()
         assert "hunter2" not in (await player.run("env")).output
 
+    @pytest.mark.root
     async def test_the_shell_is_gone_after_close(self, player: Player):
         await player.run("sleep 300 & setsid -f sleep 300; touch /tmp/left /dev/shm/left")
         uid = Path((await player.env.state()).workspace).stat().st_uid
