@@ -24,7 +24,6 @@ __all__ = [
     "no_new_privs",
     "set_child_subreaper",
     "set_not_dumpable",
-    "set_parent_death_signal",
     "set_seccomp",
     "setns",
 ]
@@ -42,7 +41,7 @@ _CAPGET, _CAPSET, _CLONE = {"x86_64": (125, 126, 56), "aarch64": (90, 91, 220)}.
 )
 _CLONE_PARENT = 0x8000
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 1, 4, 22
+_PR_SET_DUMPABLE, _PR_SET_SECCOMP = 4, 22
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _SECCOMP_MODE_FILTER = 2
 
@@ -84,11 +83,6 @@ def set_not_dumpable() -> None:
 def set_child_subreaper() -> None:
     """Become the parent of descendants whose own parents end."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def set_parent_death_signal(signal: int) -> None:
-    """Get a signal when the parent ends. A change of user id clears it."""
-    _prctl(_PR_SET_PDEATHSIG, signal)
 
 
 def setns(fd: int, kinds: int) -> None:

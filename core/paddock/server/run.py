@@ -16,6 +16,7 @@ import uvicorn
 
 from paddock.catalog import EnvSpec
 from paddock.manager import SessionManager
+from paddock.sandbox.linux import set_not_dumpable
 from paddock.server.app import create_app
 from paddock.server.logs import configure_logging
 from paddock.server.settings import Settings
@@ -66,7 +67,10 @@ def serve(
     configure_logging(log_level, log_format)
     settings.check_bind(None if uds else host)
     # Before anything else: a server that cannot keep its sessions apart does not start.
-    isolation = None if spec.sandbox is None else anyio.run(settings.isolate)
+    isolation = None
+    if spec.sandbox is not None:
+        isolation = anyio.run(settings.isolate)
+        set_not_dumpable()  # where a session shares the server's user, for one wall more
     app = create_app(spec, settings, isolation)
     try:
         listener = _listen(host, port, uds)
