@@ -9,12 +9,12 @@ from typing import Any
 import anyio
 import httpx
 from tests.bombs.bomb import Bomb
-from tests.bombs.leftovers import left_by
+from tests.bombs.leftovers import Traces
+from tests.bombs.place import Place
 
 from latency import Latency, sampling
 from paddock import Catalog, EnvClient
 from paddock_terminal import TerminalObservation
-from processes import owned_by
 
 __all__ = ["Blast", "set_off"]
 
@@ -80,28 +80,26 @@ class Blast:
         )
 
 
-async def set_off(bomb: Bomb, url: str) -> Blast:
+async def set_off(bomb: Bomb, place: Place) -> Blast:
     """Set a bomb off in a new session of a server, and return what came of it."""
-    blast = Blast()
+    blast, url = Blast(), place.url
     async with EnvClient(url, spec=SPEC) as other, AsyncExitStack() as ending:
         agent = await ending.enter_async_context(EnvClient(url, spec=SPEC))
         await other.reset()
         await agent.reset(limits=bomb.all_limits)
-        workspace = Path((await agent.state()).workspace)
-        uid = (await anyio.Path(workspace).stat()).st_uid
-        assert uid >= 1 << 16, f"the session has no user of its own, but {uid}"
+        traces = Traces(place, Path((await agent.state()).workspace).parent)
         async with httpx.AsyncClient(base_url=url) as http:
             await http.get("/health")  # connected
             async with sampling(lambda: http.get("/health")) as blast.health:
                 async with sampling(lambda: other.step({"command": ":"})) as blast.steps:
                     async with anyio.create_task_group() as counting:
-                        counting.start_soon(_count, blast, uid)
-                        await _run(blast, bomb, agent)
+                        counting.start_soon(_count, blast, traces)
+                        await _run(blast, bomb, agent, in_container=place.in_container)
                         counting.cancel_scope.cancel()
         if not bomb.stops:
             await _go_on(blast, agent)
         blast.killed = (await agent.state()).shells_started - 1
-        blast.there = left_by(uid)
+        blast.there = traces.left()
         began = time.monotonic()
         if bomb.resets:
             await agent.reset(limits=bomb.all_limits)
@@ -110,19 +108,20 @@ async def set_off(bomb: Bomb, url: str) -> Blast:
         else:
             await ending.aclose()
         blast.end_s = time.monotonic() - began
-        await _gone(blast, uid, workspace.parent, began)
+        await _gone(blast, traces, began)
     return blast
 
 
-async def _count(blast: Blast, uid: int) -> None:
+async def _count(blast: Blast, traces: Traces) -> None:
     while True:
-        blast.processes = max(blast.processes, owned_by(uid))
+        blast.processes = max(blast.processes, traces.processes())
         await anyio.sleep(0.2)
 
 
-async def _run(blast: Blast, bomb: Bomb, agent: EnvClient[Any, Any]) -> None:
+async def _run(blast: Blast, bomb: Bomb, agent: EnvClient[Any, Any], *, in_container: bool) -> None:
     began = time.monotonic()
-    answer = await agent.step({"command": bomb.guarded, "timeout_s": bomb.timeout_s})
+    command = bomb.guarded(in_container=in_container)
+    answer = await agent.step({"command": command, "timeout_s": bomb.timeout_s})
     blast.took_s = time.monotonic() - began
     blast.seen.append(answer.observation)
     await anyio.sleep(bomb.survives)
@@ -142,15 +141,14 @@ async def _go_on(blast: Blast, agent: EnvClient[Any, Any]) -> None:
             return
 
 
-async def _gone(blast: Blast, uid: int, directory: Path, began: float) -> None:
+async def _gone(blast: Blast, traces: Traces, began: float) -> None:
     """Note when nothing of a session is to be found any more."""
     with anyio.move_on_after(GONE_S):
-        while left_by(uid):
+        while traces.left():
             await anyio.sleep(0.005)
     blast.gone_s = time.monotonic() - began
-    blast.left = left_by(uid)
-    trash = directory.with_name(f".trash-{directory.name}")
+    blast.left = traces.left()
     with anyio.move_on_after(GONE_S):
-        while directory.exists() or trash.exists():
+        while traces.has_directory():
             await anyio.sleep(0.02)
     blast.directory_s = time.monotonic() - began

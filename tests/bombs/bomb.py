@@ -19,6 +19,8 @@ LIMITS: Mapping[str, Any] = {
 
 # Nothing is set off by the machine's root, or where the kernel's own limit is not in force.
 _GUARD = '[ "$EUID" -ne 0 ] && [ "$(ulimit -u)" -le 64 ] || exit 99\n'
+# In a container of its own that has limits, it may be the watch that limits the processes.
+_GUARD_IN_CONTAINER = '[ "$EUID" -ne 0 ] || exit 99\n'
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Bomb:
         timeout_s: How long the step waits.
         says: A regular expression that is found in what there is to see: what the kernel said, or
             after ``limit: `` the limit that was hit.
+        says_landlock: The same at level `landlock`, where it ends differently there.
         comes_to: How many processes it has at least.
         survives: Seconds to look at the server after the step, because the bomb still runs.
         resets: The end of its episode is a reset, and not that of the session.
@@ -42,16 +45,26 @@ class Bomb:
     command: str
     timeout_s: float = 20.0
     says: str = ""
+    says_landlock: str | None = None
     comes_to: int = 0
     survives: float = 0.0
     resets: bool = False
     stops: bool = False
     limits: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    @property
-    def guarded(self) -> str:
-        """The command, which does nothing outside of a sandbox."""
-        return _GUARD + self.command
+    def guarded(self, *, in_container: bool) -> str:
+        """Return the command, which does nothing outside of a sandbox.
+
+        Args:
+            in_container: The server is in a container that was started with limits.
+        """
+        return (_GUARD_IN_CONTAINER if in_container else _GUARD) + self.command
+
+    def evidence_at(self, level: str) -> str:
+        """Return the regular expression for what is to be seen at a level."""
+        if level == "landlock" and self.says_landlock is not None:
+            return self.says_landlock
+        return self.says
 
     @property
     def all_limits(self) -> dict[str, Any]:

@@ -138,6 +138,9 @@ BOMBS = (
     ),
     Bomb("pipe buffers", python(PIPES), says=r"\b\d\d?\d? MiB in \d+ pipes: Too many open files"),
     Bomb(
-        "/dev/shm", python(FILES_IN_MEMORY), says="limit: (disk|memory): |No space left on device"
+        "/dev/shm",
+        python(FILES_IN_MEMORY),
+        says="limit: (disk|memory): |No space left on device",
+        says_landlock=r"\b0 files of 16 MiB: Permission denied",
     ),
 )

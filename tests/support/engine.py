@@ -7,12 +7,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import machine
 
 ROOT = Path(__file__).parents[2]
 PARENT = "paddock/parent:bookworm"
 START_S = 60
+HEALTHY_S = 10
+HARDENED = (
+    "--read-only", "--cap-drop", "ALL",
+    *(f"--cap-add={cap}" for cap in ("SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE")),
+    "--security-opt", "no-new-privileges",
+    "--tmpfs", "/tmp:rw,nosuid,nodev,size=64m,mode=1777",
+    "--tmpfs", "/sessions:rw,exec,nosuid,nodev,mode=711,size=256m",
+)  # fmt: skip
+"""Flags that take from a container all that level `uid` does not need."""
+NAMESPACES = (
+    "--security-opt", f"seccomp={ROOT}/images/seccomp.json",
+    "--security-opt", "systempaths=unconfined",
+)  # fmt: skip
+"""Flags that let a container have level `namespaces`."""
 
 
 @contextmanager
@@ -70,6 +85,29 @@ def container(image: str, *flags: str) -> Iterator[tuple[str, str]]:
         yield name, "http://" + docker("port", name, "8000").splitlines()[0]
     finally:
         docker("rm", "-f", name)
+
+
+def first_process(name: str) -> int:
+    """Return the process id, on this machine, of a container's first process."""
+    return int(docker("inspect", "-f", "{{.State.Pid}}", name))
+
+
+def wait_until_healthy(url: str) -> None:
+    """Wait until a container's server answers.
+
+    Raises:
+        TimeoutError: It did not in time.
+    """
+    deadline = time.monotonic() + HEALTHY_S
+    while True:
+        try:
+            with urlopen(f"{url}/health", timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except OSError as exc:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{url} is not healthy after {HEALTHY_S} s") from exc
+        time.sleep(0.05)
 
 
 def _answers() -> bool:
