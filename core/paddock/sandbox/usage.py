@@ -16,6 +16,7 @@ __all__ = [
     "ProcessUse",
     "children",
     "descendants",
+    "machine_threads",
     "open_files",
     "parse_proportional",
     "parse_shared",
@@ -82,6 +83,14 @@ def _number(text: bytes, key: bytes, default: int | None = None) -> int:
     if default is None:
         raise KeyError(key)
     return default
+
+
+def machine_threads() -> int:
+    """Return how many threads there are on the machine; 0 when nobody says."""
+    try:
+        return int(_read("/proc/loadavg").split()[3].partition(b"/")[2])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def processes() -> Iterator[ProcessUse]:

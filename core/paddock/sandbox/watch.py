@@ -31,6 +31,7 @@ STOP_S = 1.0
 IDLE_S = 60.0
 LONGEST_REST_S = 1.0
 GROWN = 16 << 20
+MANY = 32  # threads more on the machine than a moment ago: somebody forks without end, maybe
 SCAN_S = 0.5
 LARGEST_S = 0.2
 RELIEF_S = 2.0  # in which the memory of a session that had to go comes free
@@ -66,6 +67,7 @@ class Watch:
         self._files = DiskWatch()
         self._fresh = False
         self._lowest = 0
+        self._fewest = 0
         self._scan_at = 0.0
         self._relieved: tuple[Session, float] | None = None
         self._logged: set[str] = set()
@@ -173,13 +175,17 @@ class Watch:
     def _has_grown(self, own: OwnMemory | None, now: float) -> bool:
         """Return whether a session may use more than it was seen to use last.
 
-        Reading one figure of the whole is cheap, and reading those of 300 processes is not: that
+        Reading two figures of the whole is cheap, and reading those of 300 processes is not: that
         would be a tenth of a processor. What others give back can hide a growth, but not for long.
         """
-        if own is not None and own.used - self._lowest <= GROWN and now < self._scan_at:
+        threads = usage.machine_threads()
+        few = threads - self._fewest <= MANY
+        if own is not None and own.used - self._lowest <= GROWN and few and now < self._scan_at:
             self._lowest = min(self._lowest, own.used)
+            self._fewest = min(self._fewest, threads)
             return False
         self._lowest = 0 if own is None else own.used
+        self._fewest = threads
         self._scan_at = now + SCAN_S
         return True
 
