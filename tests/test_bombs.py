@@ -18,14 +18,18 @@ from paddock.providers import LocalProvider
 
 BOMBS = (*processes.BOMBS, *memory.BOMBS, *files.BOMBS)
 ANCHOR_PROCESSES = 4  # what keeps a session's namespaces
-PATIENCE_S = 0.25  # of whoever waits meanwhile; on two quiet processors it is a tenth of that
+PATIENCE_S = 1.0  # of whoever waits meanwhile, on two processors that others use as well
 CONTAINER_PROCESSES = 1500
+LANDLOCK_PROCESSES = 400  # with more of them all wait for seconds until the watch has counted them
 # The machine's safety: whatever is wrong with the server, a bomb takes no more than this.
 FENCE = ("--memory", "2g", "--pids-limit", str(CONTAINER_PROCESSES))
 CONTAINERS = {
     "container": ((), "uid"),
     "hardened container": (engine.HARDENED, "uid"),
-    "container, user 1000": (("--user", "1000"), "landlock"),
+    "container, user 1000": (
+        ("--user", "1000", "--pids-limit", str(LANDLOCK_PROCESSES)),
+        "landlock",
+    ),
     "container, namespaces": (engine.NAMESPACES, "namespaces"),
 }
 ON_HOST = (pytest.mark.xdist_group("bombs"),)
@@ -63,7 +67,7 @@ def _contained(name: str) -> Generator[Place]:
         )
         with started as (container, url):
             engine.wait_until_healthy(url)
-            most = CONTAINER_PROCESSES if level == "landlock" else None
+            most = LANDLOCK_PROCESSES if level == "landlock" else None
             first = engine.first_process(container)
             yield Place(name, url, level, container, first, most)
 
@@ -72,13 +76,14 @@ def _contained(name: str) -> Generator[Place]:
 async def test_a_bomb_takes_nobody_along(server: Place, bomb: Bomb):
     blast = await set_off(bomb, server)
     print(f"{server.name}: {bomb.name}: {blast}")  # noqa: T201
-    assert re.search(bomb.evidence_at(server.level), blast.evidence, re.MULTILINE), blast.evidence
+    assert re.search(bomb.evidence_in(server), blast.evidence, re.MULTILINE), blast.evidence
     # Where the watch counts them, it may end them between two looks, and says how many they were.
     assert blast.processes >= bomb.comes_to or "limit: processes: " in blast.evidence
     most = server.most_processes or bomb.all_limits["processes"] + ANCHOR_PROCESSES
     assert blast.processes <= most
-    assert blast.health.p50 < PATIENCE_S
-    assert blast.steps.p50 < PATIENCE_S
+    patience_s = PATIENCE_S + (bomb.holds_up_landlock if server.level == "landlock" else 0)
+    assert blast.health.p50 < patience_s
+    assert blast.steps.p50 < patience_s
     assert blast.restarts == blast.killed
     assert blast.went_on_s is not None or bomb.stops, blast.seen
     assert blast.after_reset == "new\n" or not bomb.resets

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.bombs.place import Place
+
 __all__ = ["LIMITS", "Bomb", "python"]
 
 LIMITS: Mapping[str, Any] = {
@@ -34,6 +36,9 @@ class Bomb:
         says: A regular expression that is found in what there is to see: what the kernel said, or
             after ``limit: `` the limit that was hit.
         says_landlock: The same at level `landlock`, where it ends differently there.
+        unstopped_in: The kind of server in which nothing stops it but the end of its step.
+        holds_up_landlock: Seconds that others may wait for it at level `landlock`, where it goes on
+            until the watch has counted its processes.
         comes_to: How many processes it has at least.
         survives: Seconds to look at the server after the step, because the bomb still runs.
         resets: The end of its episode is a reset, and not that of the session.
@@ -46,6 +51,8 @@ class Bomb:
     timeout_s: float = 20.0
     says: str = ""
     says_landlock: str | None = None
+    unstopped_in: str = ""
+    holds_up_landlock: float = 0.0
     comes_to: int = 0
     survives: float = 0.0
     resets: bool = False
@@ -60,9 +67,11 @@ class Bomb:
         """
         return (_GUARD_IN_CONTAINER if in_container else _GUARD) + self.command
 
-    def evidence_at(self, level: str) -> str:
-        """Return the regular expression for what is to be seen at a level."""
-        if level == "landlock" and self.says_landlock is not None:
+    def evidence_in(self, place: Place) -> str:
+        """Return the regular expression for what is to be seen in a kind of server."""
+        if place.name == self.unstopped_in:
+            return "^KeyboardInterrupt$"
+        if place.level == "landlock" and self.says_landlock is not None:
             return self.says_landlock
         return self.says
 

@@ -115,6 +115,7 @@ BOMBS = (
         says="fork: Resource temporarily unavailable",
         says_landlock="limit: processes: ",
         comes_to=38,
+        holds_up_landlock=5,
     ),
     Bomb(
         "fork, bash",
@@ -123,6 +124,7 @@ BOMBS = (
         says="fork: retry: Resource temporarily unavailable",
         says_landlock="limit: processes: ",
         comes_to=38,
+        holds_up_landlock=5,
     ),
     Bomb(
         "threads",

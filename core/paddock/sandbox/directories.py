@@ -19,8 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from anyio import to_thread
-
+from paddock.sandbox import threads
 from paddock.sandbox.files import SERVER, Identity, remove_tree
 from paddock.sandbox.rules import CONTROL, WRITABLE
 
@@ -109,7 +108,7 @@ class Root:
         """
         try:
             for _ in range(REMOVE_GOES):
-                if await to_thread.run_sync(_remove_some, trash, identity):
+                if await threads.run_sync(_remove_some, trash, identity):
                     return True
         except OSError as exc:
             logger.error("%s cannot be removed: %s", trash, exc)
@@ -119,12 +118,12 @@ class Root:
 
     async def sweep(self) -> None:
         """Remove what servers that are gone have left next to this one."""
-        for path in await to_thread.run_sync(_abandoned, self.path):
+        for path in await threads.run_sync(_abandoned, self.path):
             logger.info("removing what a server that is gone has left: %s", path)
             for _ in range(REMOVE_GOES):
                 # As the server: nothing of it runs any more, and no link in it is followed.
                 try:
-                    if await to_thread.run_sync(remove_tree, path, SERVER, REMOVE_S):
+                    if await threads.run_sync(remove_tree, path, SERVER, REMOVE_S):
                         break
                 except OSError as exc:
                     logger.error("%s cannot be removed: %s", path, exc)

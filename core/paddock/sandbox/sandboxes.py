@@ -10,11 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from paddock.limits import Limits
-from paddock.sandbox import linux
+from paddock.sandbox import linux, threads
 from paddock.sandbox.cgroup import Cgroup
 from paddock.sandbox.confine import confinement_of
 from paddock.sandbox.confinement import Level, Profile
@@ -89,10 +88,8 @@ class Sandboxes:
             OSError: The zygote cannot be started, or the root not be made.
         """
         separate = _separate(level)
-        identities = await to_thread.run_sync(Identities) if separate else None
-        directory = await to_thread.run_sync(
-            lambda: Root(root or default_root(), separate=separate)
-        )
+        identities = await threads.run_sync(Identities) if separate else None
+        directory = await threads.run_sync(lambda: Root(root or default_root(), separate=separate))
         failure: Exception | None = None
         try:
             async with Keeper.running() as keeper, anyio.create_task_group() as tasks:
@@ -105,7 +102,7 @@ class Sandboxes:
                         failure = exc
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(directory.close)
+                await threads.run_sync(directory.close)
         if failure is not None:
             raise failure
 
@@ -138,7 +135,7 @@ class Sandboxes:
                 async with anyio.create_task_group() as closing:
                     for sandbox in list(self._open.values()):
                         closing.start_soon(sandbox.close)
-                await to_thread.run_sync(self._watch.stop)
+                await threads.run_sync(self._watch.stop)
             # Removals get a moment more; what they leave, the next server's sweep removes.
             self._tasks.cancel_scope.deadline = anyio.current_time() + STOP_S
 
@@ -189,7 +186,7 @@ class Sandboxes:
         )
         # Not to be cancelled half-way, with something left that nobody knows of.
         with anyio.CancelScope(shield=True):
-            path, cgroup = await to_thread.run_sync(self._make, name, uid, limits)
+            path, cgroup = await threads.run_sync(self._make, name, uid, limits)
             if uid is None:  # it is by its own zygote that a session's processes are known then
                 forks = await self._keeper.forks.open_own(name, confinement)
             else:
@@ -232,11 +229,11 @@ class Sandboxes:
         self._watch.remove(sandbox.name)
         if sandbox.identity.uid is None:
             sandbox.forks.close()
-        await to_thread.run_sync(sweep_shared, sandbox.identity)
+        await threads.run_sync(sweep_shared, sandbox.identity)
         if sandbox.cgroup is not None:
-            await to_thread.run_sync(sandbox.cgroup.remove)
+            await threads.run_sync(sandbox.cgroup.remove)
         with contextlib.suppress(FileNotFoundError):
-            trash = await to_thread.run_sync(self._root.discard, sandbox.name)
+            trash = await threads.run_sync(self._root.discard, sandbox.name)
             self._tasks.start_soon(self._remove, trash, sandbox, name=f"remove {trash.name}")
 
     async def _remove(self, trash: Path, sandbox: Sandbox) -> None:
@@ -282,7 +279,7 @@ class Sandboxes:
     async def _keep_root(self) -> None:
         while True:
             await anyio.sleep(REPAIR_S)
-            await to_thread.run_sync(self._root.repair)
+            await threads.run_sync(self._root.repair)
 
     def _session_of_uid(self, uid: int) -> str | None:
         for name, sandbox in self._open.items():
@@ -293,7 +290,7 @@ class Sandboxes:
 
 async def _attach(cgroup: Cgroup, pid: int) -> None:
     try:
-        await to_thread.run_sync(cgroup.attach, pid)
+        await threads.run_sync(cgroup.attach, pid)
     except OSError as exc:  # it has ended already
         logger.debug("process %d was not moved: %s", pid, exc)
 
