@@ -185,13 +185,20 @@ EOF""",
     ),
     "git-hooks": (
         CHEAT + """
-        echo 'git add answer' >> cheat
-        git init -q .; git config core.fsmonitor ./cheat; git config core.pager ./cheat
+        echo '[ -e asked ] || { touch asked; git add answer; }' >> cheat
+        git init -q .
         for h in pre-commit post-commit post-checkout post-index-change prepare-commit-msg \
             commit-msg reference-transaction pre-auto-gc; do
           mkdir -p ~/hooks; cp cheat .git/hooks/$h; cp cheat ~/hooks/$h
         done
         git config --global core.hooksPath ~/hooks
+        """,
+        ("git",),
+    ),
+    "git-settings": (
+        CHEAT + """
+        git init -q .; git config core.fsmonitor ./cheat; git config core.pager ./cheat
+        git config --global core.fsmonitor "$d/cheat"
         """,
         ("git",),
     ),
