@@ -37,6 +37,7 @@ class Context:
         session_id: Random unless the client chose it; names the session in logs.
         step_limit_s: Seconds after which the server cancels a step. An action's own time limit
             must end before it, so that the agent gets an observation and not an error.
+        evaluate_limit_s: The same for `Environment.evaluate`, which runs a task's check.
         max_answer_bytes: Largest answer the server sends. Outputs are cut to fit.
         limits: What the session may use, if a reset does not say otherwise.
         sandboxes: Where processes and files go, if the environment's spec asks for sandboxes.
@@ -44,6 +45,7 @@ class Context:
 
     session_id: str = "local"
     step_limit_s: float = 55.0
+    evaluate_limit_s: float = 900.0
     max_answer_bytes: int = 1 << 20
     limits: Limits = field(default_factory=Limits)
     sandboxes: "Sandboxes | None" = None

@@ -21,6 +21,7 @@ from paddock.errors import (
     EnvError,
     EpisodeOver,
     InvalidMessage,
+    NotAvailable,
     SessionClosed,
     StepFailed,
     StepTimeout,
@@ -75,9 +76,11 @@ class Session:
         self.spec = spec
         self._env = env
         self._limit_s = context.step_limit_s
+        self._evaluate_limit_s = context.evaluate_limit_s
         self._lock = asyncio.Lock()  # anyio's costs 1.3 us more a step
         self._episode_id: str | None = None
         self._step_count = 0
+        self._judging = False  # once it has begun, the agent has nothing to say any more
         self._verdict: Observation | None = None
 
     async def reset(self, data: ResetData | None = None) -> Observation:
@@ -139,7 +142,7 @@ class Session:
             StepFailed: The environment raised, or did not answer in time.
             SessionClosed: The session has ended.
         """
-        return await self._take_turn(self._judge)
+        return await self._take_turn(self._judge, ceiling_s=self._evaluate_limit_s)
 
     async def close(self, reason: str = "the session was closed") -> None:
         """End the session and give its environment back. Never raises; idempotent."""
@@ -160,12 +163,19 @@ class Session:
 
     # -- one turn ---------------------------------------------------------------------------------
 
-    async def _take_turn(self, call: Callable[[], Awaitable[T]], limit_s: float | None = None) -> T:
+    async def _take_turn(
+        self,
+        call: Callable[[], Awaitable[T]],
+        limit_s: float | None = None,
+        *,
+        ceiling_s: float | None = None,
+    ) -> T:
         turn = self.turn
         async with self._lock:
             if self.closed is not None:
                 raise self.closed
-            limit = self._limit_s if limit_s is None else min(limit_s, self._limit_s)
+            ceiling = self._limit_s if ceiling_s is None else ceiling_s
+            limit = ceiling if limit_s is None else min(limit_s, ceiling)
             turn.begin(limit)
             try:
                 return await call()
@@ -184,7 +194,8 @@ class Session:
                 self.last_used = time.monotonic()
 
     async def _begin(self, episode: Episode[Any]) -> Observation:
-        self._episode_id, self._step_count, self._verdict = None, 0, None
+        self._episode_id, self._step_count = None, 0
+        self._judging, self._verdict = False, None
         observation = await self._env.reset(episode)
         self._episode_id = episode.id
         self.episodes += 1
@@ -194,7 +205,7 @@ class Session:
         if self._episode_id is None:
             options = self.spec.options()
             await self._begin(Episode(str(uuid.uuid4()), None, options))
-        if self._verdict is not None:
+        if self._judging:
             raise EpisodeOver("the episode was evaluated and is over; reset to begin another")
         self._step_count += 1
         self.steps += 1
@@ -210,8 +221,14 @@ class Session:
     async def _judge(self) -> Observation:
         verdict = self._verdict
         if verdict is None:
-            verdict = self._verdict = await self._env.evaluate()
-        return verdict
+            self._judging = True
+            try:
+                verdict = self._verdict = await self._env.evaluate()
+            except NotAvailable:
+                self._judging = False  # nothing was done: the episode goes on
+                raise
+        # A copy: what a door does to its answer must not show in the next.
+        return verdict.model_copy(deep=True)
 
     async def _list_tools(self) -> ToolList:
         self._step_count += 1

@@ -5,13 +5,14 @@ import signal
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 from paddock.environment import Context, Environment
 from paddock.errors import ConfigurationError, InvalidMessage, NotAvailable
+from paddock.evaluation import AROUND_S, Check, evaluate
 from paddock.sandbox.sandbox import Sandbox
 from paddock.tasks import Task, TaskSet
 from paddock.types import Episode
-from paddock_terminal.check import run_check
 from paddock_terminal.keys import encode
 from paddock_terminal.models import (
     Resize,
@@ -127,23 +128,26 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         )
 
     async def evaluate(self) -> TerminalObservation:
-        """Kill the shell and run the task's check in the workspace it leaves behind."""
+        """Kill the shell and judge the workspace that it leaves behind by the task's check."""
         task, shell, sandbox = self._task, self._shell, self._sandbox
         if task is None or shell is None or sandbox is None:
             raise NotAvailable("this episode has no check: reset with task_id, or split and index")
+        sandboxes = self.context.sandboxes
+        assert sandboxes is not None, "there is a sandbox"
         await shell.close()
-        await sandbox.kill()
-        verdict = await run_check(
-            task,
+        check = await to_thread.run_sync(Check.of_task, task.path)
+        verdict = await evaluate(
+            check,
             sandbox,
-            env=_environment(sandbox),
-            limit_s=self._within_ceiling(task.check_timeout_s),
+            sandboxes,
+            env={"TERM": "dumb", "PAGER": "cat"},
+            limit_s=max(self.context.evaluate_limit_s - AROUND_S, MARGIN_S),
         )
         return TerminalObservation(
-            output=verdict.output,
+            output=plain(verdict.output),
             done=True,
             reward=verdict.reward,
-            metadata={"check": verdict.as_metadata()},
+            metadata=verdict.as_metadata(),
         )
 
     async def close(self) -> None:
