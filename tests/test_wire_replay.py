@@ -39,19 +39,28 @@ COUNTED = "a tool call through MCP is a step and counts"
 CLOSED = "production mode really closes the control verbs"
 STAYS = "a bad frame costs nothing here; there it ends the session"
 
+STANDARD = "standard MCP is spoken, too"
+TAKEN = "the session that `initialize` began has the only place"
+
 DIVERGENCES: dict[tuple[str, int], str] = {
     ("client_mcp_tool_production", 5): CLOSED,
     ("client_mcp_tool_production", 9): CLOSED,
     ("client_mcp_tool_production", 11): CLOSED,
     ("client_mcp_tool_production", 16): CLOSED,
     ("client_mcp_tool_simulation", 16): COUNTED,
+    ("client_standard_mcp_streamable_http", 0): STANDARD,
+    ("client_standard_mcp_streamable_http", 1): STANDARD,
     ("http_factory_failure", 1): "describing the environment needs no instance of it",
     ("http_factory_failure", 2): JSON_ERRORS,
     ("http_factory_failure", 3): JSON_ERRORS,
     ("http_factory_failure", 5): "listing tools needs no instance",
     ("http_factory_failure", 6): "the probe has tasks, and listing them needs no instance",
     ("http_mcp_on_non_mcp_env", 3): EVERYWHERE,
+    ("http_mcp_on_non_mcp_env", 4): STANDARD,
+    ("http_mcp_on_non_mcp_env", 7): TAKEN,
     ("http_mcp_on_non_mcp_env", 9): EVERYWHERE,
+    ("http_mcp_on_non_mcp_env", 11): TAKEN,
+    ("http_mcp_on_non_mcp_env", 15): STANDARD,
     ("http_step", 9): JSON_ERRORS,
     ("ws_binary_frame", 3): "a binary frame is read as the JSON it should hold",
     ("ws_binary_frame", 4): STAYS,

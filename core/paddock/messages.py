@@ -230,7 +230,7 @@ class Codec:
                 text += ',"metadata":null'
         except PydanticSerializationError as exc:
             raise StepFailed(f"the environment's observation is not JSON: {exc}") from exc
-        return self._bounded(text + "}")
+        return self.bounded(text + "}")
 
     def write_state(self, state: State) -> str:
         """Write a state frame. Raises as `write_observation` does."""
@@ -239,13 +239,13 @@ class Codec:
     def state_body(self, state: State) -> str:
         """Write a state: the ``data`` of a frame and the body of an HTTP answer."""
         try:
-            return self._bounded(state.__pydantic_serializer__.to_json(state).decode())
+            return self.bounded(state.__pydantic_serializer__.to_json(state).decode())
         except PydanticSerializationError as exc:
             raise StepFailed(f"the environment's state is not JSON: {exc}") from exc
 
     def write_mcp(self, response: dict[str, Any]) -> str:
         """Write the answer to an ``mcp`` frame: a JSON-RPC response."""
-        return f'{{"type":"mcp","data":{self._bounded(write_response(response))}}}'
+        return f'{{"type":"mcp","data":{self.bounded(write_response(response))}}}'
 
     @staticmethod
     def write_error(error: EnvError) -> str:
@@ -253,7 +253,12 @@ class Codec:
         # Not pydantic's writer: a message may quote lone surrogates, which only escapes can carry.
         return json.dumps({"type": "error", "data": error_data(error)}, default=repr)
 
-    def _bounded(self, text: str) -> str:
+    def bounded(self, text: str) -> str:
+        """Return a text that is an answer, unless it is too long for one.
+
+        Raises:
+            AnswerTooLarge: It is longer than ``max_answer_bytes``.
+        """
         # Characters first: counting bytes costs a copy, and one character is at most 4 bytes.
         limit = self.max_answer_bytes
         if len(text) * 4 > limit and (size := len(text.encode())) > limit:

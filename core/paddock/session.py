@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 import anyio
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import to_json, to_jsonable_python
 
 from paddock.catalog import EnvSpec
@@ -31,7 +31,7 @@ from paddock.tools import CallTool, Evaluate, ListTools, ToolError, ToolList, To
 from paddock.types import Action, Episode, Observation, State
 from paddock.watchdog import Turn, Watchdog
 
-__all__ = ["Session", "tool_result"]
+__all__ = ["Session", "observation_data", "tool_result"]
 
 CLOSE_LIMIT_S = 2.5  # a server has 8 s between SIGTERM and its end
 
@@ -54,6 +54,7 @@ class Session:
         episodes: Resets so far.
         last_used: When the last turn ended (`time.monotonic`).
         closed: Why the session ended, once it has.
+        ended: Is set when it has.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Session:
         self.episodes = 0
         self.steps = 0
         self.closed: SessionClosed | None = None
+        self.ended = asyncio.Event()
         self.spec = spec
         self._env = env
         self._limit_s = context.step_limit_s
@@ -149,6 +151,7 @@ class Session:
         if self.closed is not None:
             return
         self.closed = SessionClosed(reason)
+        self.ended.set()
         self.turn.cancel(self.closed)
         with anyio.move_on_after(CLOSE_LIMIT_S, shield=True) as scope:
             # Wait for the last turn to let go, but not for one that ignores its cancellation.
@@ -281,9 +284,11 @@ def tool_result(observation: Observation) -> dict[str, Any]:
     """Return an observation as the result of a tool call, in OpenEnv's dialect of MCP.
 
     Its keys are snake_case and ``data`` is what `MCPToolClient.call_tool` hands to its caller.
+
+    Raises:
+        StepFailed: The observation holds something JSON cannot.
     """
-    data = to_jsonable_python(_fields(observation), inf_nan_mode="null")
-    text = to_json(data, indent=2).decode()
+    data, text = observation_data(observation)
     return {
         "content": [{"type": "text", "text": text, "annotations": None, "meta": None}],
         "structured_content": data,
@@ -293,5 +298,15 @@ def tool_result(observation: Observation) -> dict[str, Any]:
     }
 
 
-def _fields(observation: BaseModel) -> dict[str, Any]:
-    return observation.model_dump(exclude={"done", "reward", "metadata"})
+def observation_data(observation: Observation) -> tuple[dict[str, Any], str]:
+    """Return an observation's fields, without what an envelope carries: as data and as text.
+
+    Raises:
+        StepFailed: The observation holds something JSON cannot.
+    """
+    fields = observation.model_dump(exclude={"done", "reward", "metadata"})
+    try:
+        data = to_jsonable_python(fields, inf_nan_mode="null")
+        return data, to_json(data, indent=2).decode()
+    except ValueError as exc:
+        raise StepFailed(f"the environment's observation is not JSON: {exc}") from exc

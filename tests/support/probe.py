@@ -42,6 +42,9 @@ class EchoState(State):
     closed: bool = False
 
 
+PNG = "iVBORw0KGgoAAAAN"
+"""The beginning of a picture; whoever looks at the type alone takes it for one."""
+
 LOG: list[str] = []
 """What happened to the environments of this process, in order."""
 
@@ -56,6 +59,11 @@ def _answer(action: Echo) -> EchoObservation:
             return EchoObservation(echoed="x" * int(action.arg))
         case "odd":
             return EchoObservation(echoed="odd", extra={"object": object()})
+        case "picture":
+            bundle = {"text/plain": "a picture", "image/png": PNG}
+            return EchoObservation(
+                echoed="seen", extra={"shots": [bundle], "image/svg+xml": "<g/>"}
+            )
         case "done":
             return EchoObservation(echoed="bye", done=True, reward=1.0, metadata={"why": "asked"})
         case _:

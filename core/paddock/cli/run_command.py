@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from paddock.catalog import Catalog, EnvSpec
+from paddock.cli.words import read_arguments
 from paddock.client import SyncEnvClient
 from paddock.errors import EnvLost, InvalidMessage, PaddockError
 from paddock.factory import make
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Play until the person leaves."""
     spec = Catalog()[args.env]
     tools = tools_of(action_models(spec.action))
-    options = _arguments(args.options)
+    options = read_arguments(args.options)
     with make(spec, url=args.url, token=args.token).sync() as env, _History(spec, tools):
         _show(env.reset(**options))
         print(f"({spec.reference}; /help says what there is, /quit leaves)")
@@ -86,7 +87,7 @@ def _obey(line: str, env: SyncEnvClient[Any, Any], tools: dict[str, Tool]) -> No
         case ["/evaluate"]:
             _show(env.evaluate())
         case ["/reset", *rest]:
-            _show(env.reset(**_arguments(shlex.split(" ".join(rest)))))
+            _show(env.reset(**read_arguments(shlex.split(" ".join(rest)))))
         case _:
             _show(env.step(parse_line(line, tools)))
 
@@ -112,7 +113,7 @@ def parse_line(line: str, tools: dict[str, Tool]) -> dict[str, Any]:
     properties = tool.input_schema.get("properties", {})
     named = [w for w in words if "=" in w and w.split("=", 1)[0] in properties]
     placed = [w for w in words if w not in named]
-    action = {"type": name, **_arguments(named)}
+    action = {"type": name, **read_arguments(named)}
     if placed:
         first = _first(tool)
         several = properties[first].get("type") == "array"
@@ -125,20 +126,6 @@ def _first(tool: Tool) -> str:
     if not required:
         raise InvalidMessage(f"/{tool.name} takes no arguments")
     return str(required[0])
-
-
-def _arguments(words: list[str]) -> dict[str, Any]:
-    """Read ``name=value`` words; a value is JSON where it can be, or else text."""
-    arguments: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise InvalidMessage(f"{word!r}: say name=value")
-        try:
-            arguments[name] = json.loads(value)
-        except ValueError:
-            arguments[name] = value
-    return arguments
 
 
 def _show(result: StepResult[Any]) -> None:

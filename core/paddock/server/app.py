@@ -29,6 +29,7 @@ from paddock.server.door import Gone
 from paddock.server.guard import Guard, Receive, Scope, Send
 from paddock.server.http import control_routes, info_routes
 from paddock.server.mcp import McpDialect
+from paddock.server.mcp_door import McpDoor
 from paddock.server.settings import Settings
 from paddock.server.tasks import task_routes
 from paddock.server.websocket import Connection, OpenEnvDialect
@@ -70,11 +71,12 @@ def create_app(
         return isolation or await settings.isolate()
 
     manager = SessionManager(spec, settings.limits(spec), isolate)
+    mcp = McpDoor(manager)
     production = settings.mode == "production"
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with manager.running():
+        async with manager.running(), mcp.running():
             yield
 
     app = FastAPI(
@@ -87,7 +89,7 @@ def create_app(
     about: dict[str, Any] = {"mode": settings.mode}
     if spec.divergences:
         about["divergences"] = dict(spec.divergences)
-    app.include_router(info_routes(manager, about))
+    app.include_router(info_routes(manager, mcp, about))
     if not production:
         app.include_router(control_routes(manager))
     app.include_router(task_routes(spec))

@@ -19,7 +19,7 @@ from paddock.messages import ResetData
 from paddock.server.address import HEADER, address_of
 from paddock.server.body import documented, reader
 from paddock.server.door import use, while_connected
-from paddock.server.mcp import answer_request
+from paddock.server.mcp_door import McpDoor
 from paddock.session import Session
 from paddock.types import Observation, State
 
@@ -133,11 +133,12 @@ def control_routes(manager: SessionManager) -> APIRouter:
     return router
 
 
-def info_routes(manager: SessionManager, about: dict[str, Any]) -> APIRouter:
-    """Return health, metadata, schema, metrics and ``POST /mcp``: there in every mode.
+def info_routes(manager: SessionManager, mcp: McpDoor, about: dict[str, Any]) -> APIRouter:
+    """Return health, metadata, schema, metrics and ``/mcp``: there in every mode.
 
     Args:
         manager: The sessions.
+        mcp: Answers at ``/mcp``.
         about: Further keys of ``/metadata``.
     """
     router = APIRouter(tags=["server"])
@@ -185,9 +186,14 @@ def info_routes(manager: SessionManager, about: dict[str, Any]) -> APIRouter:
         )
 
     @router.post("/mcp", response_model=None)
-    async def mcp(request: Request) -> Response:
-        """Answer one JSON-RPC request: OpenEnv's dialect of MCP."""
-        return await answer_request(manager, request)
+    async def mcp_post(request: Request) -> Response:
+        """Answer one JSON-RPC message: standard MCP, or OpenEnv's dialect of it."""
+        return await mcp.answer(request)
+
+    @router.delete("/mcp", response_model=None)
+    async def mcp_delete(request: Request) -> Response:
+        """End the MCP session that ``Mcp-Session-Id`` names."""
+        return await mcp.answer(request)
 
     return router
 

@@ -1,4 +1,4 @@
-"""The door ``/mcp``: OpenEnv's dialect of MCP, over HTTP and over WebSocket.
+"""OpenEnv's dialect of MCP, over HTTP and over WebSocket; `mcp_door` has the standard one.
 
 Four methods: ``tools/list``, ``tools/call``, ``openenv/session/create``, ``openenv/session/close``.
 Every answer is JSON-RPC with HTTP status 200. A tool call is a step of its session: it counts, has
@@ -22,7 +22,7 @@ from paddock.server.door import use
 from paddock.session import Session, tool_result
 from paddock.tools import tools_of
 
-__all__ = ["McpDialect", "answer_frame", "answer_request"]
+__all__ = ["McpDialect", "answer_frame", "answer_request", "close", "tool_list"]
 
 
 async def answer_request(manager: SessionManager, request: Request) -> Response:
@@ -52,7 +52,7 @@ async def _over_http(manager: SessionManager, request: Request, rpc: jsonrpc.Req
         case "openenv/session/close":
             if session_id is None:
                 raise RpcError(jsonrpc.INVALID_PARAMS, "Invalid params - 'session_id' is required")
-            return _close(manager, manager.find(session_id))
+            return close(manager, manager.find(session_id))
         case "tools/list":
             if session_id is not None:
                 manager.find(session_id)
@@ -65,7 +65,8 @@ async def _over_http(manager: SessionManager, request: Request, rpc: jsonrpc.Req
             raise _not_found(rpc)
 
 
-def _close(manager: SessionManager, lease: Lease) -> dict[str, Any]:
+def close(manager: SessionManager, lease: Lease) -> dict[str, Any]:
+    """End a session that was created to be used by id, or have it end with its connection."""
     session_id = lease.session.id
     if lease.place is Place.ATTACHED and lease.survives_close:
         lease.closing = True
