@@ -93,6 +93,7 @@ async def look(
         "places": [str(sandbox.path), *map(str, folders)],
         "shared": ELSEWHERE,
         "since": since,
+        "tops": await to_thread.run_sync(lambda: sorted(map(str, Path("/").iterdir()))),
         "own": str(place),
         "far": far,
         "seconds": SECONDS,

@@ -70,13 +70,11 @@ def _inflate(data: bytes) -> bytes:
     return zlib.decompressobj().decompress(data, MOST)
 
 
-def files(
-    root: str, own: str, *, below: tuple[str, ...] = (), since: float = 0.0
-) -> Iterator[tuple[str, int]]:
+def files(root: str, own: str, *, since: float = 0.0) -> Iterator[tuple[str, int]]:
     """Return path and size of each regular file that can be seen, but for this program's."""
     for folder, names, here in os.walk(root):
         paths = {name: f"{folder.rstrip('/')}/{name}" for name in names}
-        names[:] = [n for n, path in paths.items() if path != own and path not in below]
+        names[:] = [n for n, path in paths.items() if path != own]
         for name in here:
             path = f"{folder}/{name}"
             with contextlib.suppress(OSError):
@@ -117,7 +115,9 @@ def far(plan: dict[str, Any], secrets: list[dict[str, Any]]) -> Iterator[tuple[s
         if secret["exact"] and secret["size"] > SHORT:
             by_size.setdefault(secret["size"], []).append(secret)
     end = time.monotonic() + plan["seconds"]
-    for path, size in files("/", plan["own"], below=SYSTEM):
+    # Not from "/": at some levels it cannot be listed, while what is below it can.
+    tops = (top for top in plan["tops"] if top not in SYSTEM)
+    for path, size in (seen for top in tops for seen in files(top, plan["own"])):
         if time.monotonic() > end:
             raise TimeoutError(f"looking at all files took more than {plan['seconds']} s")
         if size in by_size and (data := read(path)):
