@@ -19,7 +19,8 @@ class TestPlan(Record):
     command: list[str] = Field(
         default_factory=lambda: ["bash", "tests/test.sh"],
         min_length=1,
-        description="The check's argument vector; exit status 0 is done.",
+        description="The check's argument vector, run in the workspace; where it names one of"
+        " `files`, it gets the path that this has then. Exit status 0 is done.",
     )
     files: Files = Field(
         default_factory=Files,
@@ -43,7 +44,8 @@ class InlineTask(Record):
     tests: TestPlan | None = Field(default=None, description="The check; none means not scored.")
     protected: list[str] = Field(
         default_factory=list[str],
-        description="Globs of files that are put back as they were before the check runs.",
+        description="Globs of files that are put back as they were before the check runs; `*`"
+        " stands for slashes, too.",
     )
     max_steps: int | None = Field(
         default=None, ge=1, description="Steps after which the episode ends; null for no limit."

@@ -76,7 +76,7 @@ class Workspace(Record):
     preset: str | None = Field(default=None, description="A directory that is part of the image.")
     git: GitSource | None = Field(default=None, description="A repository to check out.")
     archive_b64: Base64 | None = Field(
-        default=None, description="A .tar, .tar.gz, .tar.zst or .zip archive, as base64."
+        default=None, description="A tar archive, plain or compressed (gzip, bzip2, xz), as base64."
     )
     files: Files = Field(default_factory=Files, description="Files by path, with their content.")
     setup: list[list[str]] = Field(

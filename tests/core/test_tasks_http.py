@@ -9,7 +9,7 @@ import probe
 from paddock_terminal import SPEC
 from serving import serving
 
-TASK = {"id": "fix-the-median", "split": "train", "index": 0}
+TASK = {"id": "fix-the-median", "split": "train", "index": 1}
 
 
 @pytest.fixture
@@ -28,9 +28,11 @@ async def test_tasks_are_listed_and_never_their_checks(http: httpx.AsyncClient):
     listed = (await http.post("/terminal/tasks", json=body)).json()
     assert listed["env_name"] == "terminal"
     assert len(listed["tasks"]) == count
-    one = (await http.post("/terminal/task", json={**body, "index": 0})).json()["task"]
-    some = (await http.post("/terminal/task_range", json={**body, "stop": 1})).json()["tasks"]
-    assert some == [one] == listed["tasks"][:1]
+    one = (await http.post("/terminal/task", json={**body, "index": 1})).json()["task"]
+    some = (await http.post("/terminal/task_range", json={**body, "start": 1, "stop": 2})).json()[
+        "tasks"
+    ]
+    assert some == [one] == listed["tasks"][1:2]
     assert one | TASK == one
     assert set(one) == {"id", "split", "index", "instruction", "metadata"}
 

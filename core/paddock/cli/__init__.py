@@ -1,4 +1,4 @@
-"""The command line: ``paddock list | info | serve | mcp | run | check | doctor``.
+"""The command line: ``paddock list | info | tasks | serve | mcp | run | check | doctor``.
 
 Each command is a module of this package with `add_arguments` and `run`. It is imported only when
 it is the one that was asked for, so that ``paddock list`` needs no web server and ``paddock check``
@@ -18,6 +18,7 @@ __all__ = ["main"]
 COMMANDS = {
     "list": "list the environments that are installed",
     "info": "show an environment's actions, options and tasks",
+    "tasks": "list, show, try and verify an environment's tasks",
     "serve": "serve an environment",
     "mcp": "serve an environment's tools to one MCP client over stdio",
     "run": "play an environment yourself at a prompt",
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 _EXTRA = {
     "serve": "pip install 'paddock[server]' and the environment's own extra",
     "mcp": "pip install 'paddock[server]' and the environment's own extra",
+    "tasks": "pip install 'paddock[server]' and the environment's own extra",
     "check": "pip install 'paddock[conformance]'",
 }
 

@@ -62,4 +62,5 @@ def _print_tasks(spec: EnvSpec) -> None:
     tasks = load(spec.tasks)
     assert isinstance(tasks, TaskSet)
     for split in tasks.splits:
-        print(f"\ntasks in split {split!r}: {', '.join(tasks.ids(split))}")
+        there = "without end" if tasks.count(split) is None else ", ".join(tasks.ids(split))
+        print(f"\ntasks in split {split!r}: {there}")

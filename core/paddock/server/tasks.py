@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 
 from paddock.catalog import EnvSpec, load
+from paddock.errors import ConfigurationError
 from paddock.server.body import documented, reader
 from paddock.tasks import TaskSet
 
@@ -62,6 +63,10 @@ def task_routes(spec: EnvSpec) -> APIRouter:
             raise HTTPException(400, "Invalid task index") from None
         except KeyError as exc:
             raise HTTPException(400, f"unknown split {exc.args[0]!r}") from None
+        except ConfigurationError as exc:
+            raise HTTPException(500, str(exc)) from exc
+        except ValueError as exc:
+            raise HTTPException(400, str(exc)) from None
 
     @router.get("/list_environments", response_model=None)
     async def list_environments() -> list[str]:
@@ -82,7 +87,7 @@ def task_routes(spec: EnvSpec) -> APIRouter:
         return {"tasks": public, "env_name": spec.name}
 
     @router.post("/{env_name}/num_tasks", **_takes(SplitRequest))
-    def num_tasks(request: Request, body: SplitBody) -> dict[str, int]:
+    def num_tasks(request: Request, body: SplitBody) -> dict[str, int | None]:
         found = tasks(request, "num_tasks")
         return {"num_tasks": checked(lambda: found.count(body.split))}
 

@@ -82,6 +82,9 @@ class SideFiles:
         definitions = _DEFINITIONS.lstrip().replace("@DIR@", str(self.path))
         self._go = _GO.replace("@DEFINITIONS@", definitions)
         self._rc = _RC.replace("@DEFINITIONS@", definitions)
+
+    def put_rc(self) -> None:
+        """Write what the shell reads when it starts."""
         self.rc.write_text(self._rc, encoding="utf-8")
 
     @property

@@ -3,6 +3,7 @@
 import logging
 import signal
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -11,8 +12,10 @@ from paddock.environment import Context, Environment
 from paddock.errors import ConfigurationError, InvalidMessage, NotAvailable
 from paddock.evaluation import AROUND_S, Check, evaluate
 from paddock.sandbox.sandbox import Sandbox
-from paddock.tasks import Task, TaskSet
+from paddock.staging import restore, stage, template_of
+from paddock.tasks import Task, TaskSet, resolution, select
 from paddock.types import Episode
+from paddock_terminal import SPEC
 from paddock_terminal.keys import encode
 from paddock_terminal.models import (
     Resize,
@@ -50,12 +53,15 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         self._sandbox: Sandbox | None = None
         self._shell: Shell | None = None
         self._task: Task | None = None
+        self._resolved: dict[str, Any] = {}
+        self._steps = 0
 
     async def reset(self, episode: Episode[TerminalOptions]) -> TerminalObservation:
         """Begin with a new shell in a new workspace, with the task's files in it."""
-        task = _task_of(episode.options)
+        task = await to_thread.run_sync(select, TASKS, episode.options)
+        resolved = await to_thread.run_sync(resolution, task, SPEC.name, SPEC.version, episode.seed)
         shell, sandbox = self._shell, self._sandbox
-        self._shell = self._sandbox = None
+        self._shell = self._sandbox = self._task = None
         failure: Exception | None = None
         # The old sandbox goes while the new one comes: they have nothing in common.
         async with anyio.create_task_group() as tasks:
@@ -66,17 +72,26 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
                 failure = exc  # kept out of the task group, which would wrap it up
         if failure is not None:
             raise failure
-        self._task = task
-        if task is None:
-            return TerminalObservation(cwd=self._cwd)
+        self._resolved, self._steps = resolved, 0
         return TerminalObservation(
             cwd=self._cwd,
-            instruction=task.instruction,
-            metadata={"task_id": task.id, "split": task.split, "index": task.index},
+            instruction=self._task.instruction if self._task else None,
+            metadata=resolved if self._task else {},
         )
 
     async def step(self, action: TerminalAction) -> TerminalObservation:
         """Carry out one action."""
+        allowed = self._task.max_steps if self._task else None
+        if allowed is None:
+            return await self._carry_out(action)
+        if self._steps >= allowed:
+            return TerminalObservation(cwd=self._cwd, done=True, error=f"all {allowed} steps taken")
+        self._steps += 1
+        observation = await self._carry_out(action)
+        observation.done = observation.done or self._steps == allowed
+        return observation
+
+    async def _carry_out(self, action: TerminalAction) -> TerminalObservation:
         shell = self._shell
         assert shell is not None, "the session resets before the first step"
         try:
@@ -116,7 +131,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
         if shell is None:  # closing
             return TerminalState()
         return TerminalState(
-            task_id=task.id if task else None,
+            **self._resolved,
             instruction=task.instruction if task else None,
             cwd=shell.cwd,
             running=shell.running,
@@ -130,12 +145,18 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
     async def evaluate(self) -> TerminalObservation:
         """Kill the shell and judge the workspace that it leaves behind by the task's check."""
         task, shell, sandbox = self._task, self._shell, self._sandbox
-        if task is None or shell is None or sandbox is None:
-            raise NotAvailable("this episode has no check: reset with task_id, or split and index")
+        if task is None or not task.scored or shell is None or sandbox is None:
+            raise NotAvailable("this episode has no check: reset with a task that carries one")
         sandboxes = self.context.sandboxes
         assert sandboxes is not None, "there is a sandbox"
         await shell.close()
-        check = await to_thread.run_sync(Check.of_task, task.path)
+        await sandbox.kill()
+        try:
+            await restore(task, sandbox)
+        except OSError as exc:
+            why = {"exit_code": None, "error": f"the protected files cannot be put back: {exc}"}
+            return TerminalObservation(done=True, metadata={"check": why})
+        check = await to_thread.run_sync(Check.of_task, task.folder)
         verdict = await evaluate(
             check,
             sandbox,
@@ -168,7 +189,7 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
             raise ConfigurationError(
                 "a terminal needs sandboxes: serve it, or construct it with a Context that has them"
             )
-        template = task.environment if task is not None and task.environment.is_dir() else None
+        template = await to_thread.run_sync(template_of, task)
         limits = self.context.limits
         if options.limits is not None:
             limits = limits.model_copy(update=options.limits.model_dump(exclude_unset=True))
@@ -182,6 +203,13 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
             await shell.resize(options.rows, options.cols)
         if episode.seed is not None:
             await shell.run(f"RANDOM={episode.seed % 32768}", START_S, 0)
+        self._task = await stage(
+            task,
+            sandbox,
+            options,
+            env=_environment(sandbox),
+            limit_s=max(self.context.step_limit_s - MARGIN_S, MARGIN_S),
+        )
 
     async def _replace(self, shell: Shell | None, sandbox: Sandbox | None) -> None:
         """End the old episode: nothing of it runs any more when this returns."""
@@ -238,32 +266,6 @@ class TerminalEnv(Environment[TerminalAction, TerminalObservation, TerminalOptio
             dropped_bytes=reading.dropped,
             shell_restarted=reading.restarted,
         )
-
-
-def _task_of(options: TerminalOptions) -> Task | None:
-    """Return the task a reset asks for.
-
-    Raises:
-        InvalidMessage: There is no such task, or the options name two different ones.
-    """
-    try:
-        if options.task_id is not None:
-            task = TASKS.find(options.task_id)
-        elif options.split is not None or options.index is not None:
-            task = TASKS.get(options.split or "train", options.index or 0)
-        else:
-            return None
-    except KeyError as exc:
-        raise InvalidMessage(f"there is no task or split {exc.args[0]!r}", errors=[]) from None
-    except IndexError as exc:
-        raise InvalidMessage(str(exc), errors=[]) from None
-    if options.split not in (None, task.split) or options.index not in (None, task.index):
-        raise InvalidMessage(
-            f"task {task.id!r} is {task.split}[{task.index}], not"
-            f" {options.split}[{options.index}]: name one of them only",
-            errors=[],
-        )
-    return task
 
 
 async def _start_shell(sandbox: Sandbox) -> Shell:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from paddock.limits import Limits
-from paddock.types import Action, Observation, ResetOptions, State
+from paddock.inline import TaskOptions
+from paddock.types import Action, Observation, State
 
 __all__ = [
     "Resize",
@@ -129,6 +129,14 @@ class TerminalState(State):
     """What a trainer may inspect."""
 
     task_id: str | None = None
+    split: str | None = None
+    index: int | None = None
+    seed: int | None = None
+    task_hash: str | None = Field(
+        default=None, description="Of all that is in the task, its check included."
+    )
+    env: str = Field(default="", description="The environment, as a config names it.")
+    version: str = Field(default="", description="The environment's version.")
     instruction: str | None = None
     cwd: str = ""
     running: bool = False
@@ -139,14 +147,8 @@ class TerminalState(State):
     workspace: str = ""
 
 
-class TerminalOptions(ResetOptions):
-    """What a reset may ask for: at most one of ``task_id`` and ``split`` with ``index``."""
+class TerminalOptions(TaskOptions):
+    """What a reset may ask for: a task, files to begin with, limits, and the window's size."""
 
-    task_id: str | None = None
-    split: str | None = None
-    index: int | None = Field(default=None, ge=0)
     rows: Rows = 40
     cols: Columns = 120
-    limits: Limits | None = Field(
-        default=None, description="What the episode may use; the environment's limits by default."
-    )

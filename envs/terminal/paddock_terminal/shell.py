@@ -114,6 +114,7 @@ class Shell:
         Raises:
             OSError: There is no bash, or no terminal to be had.
         """
+        await to_thread.run_sync(self._files.put_rc)
         argv = ["bash", "--noprofile", "--rcfile", str(self._files.rc), "-i"]
         pty = self._pty = await Pty.spawn(
             self._sandbox, argv, cwd=self.cwd, env=self._env, rows=self.rows, cols=self.cols
