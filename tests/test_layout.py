@@ -78,7 +78,8 @@ def test_files_can_be_held_in_the_head():
 
 
 def test_no_machine_s_path_and_no_download_address_is_committed():
-    bad = ("/root/", "/work/", "files.pythonhosted", "/simple/", "/pool/main")
+    # A path that is committed is that of whoever runs this; an index has the rest in its addresses.
+    bad = (f"{Path.home()}/", f"{ROOT}/", "files.pythonhosted", "/simple/", "/pool/main")
     hits = [
         f"{path.relative_to(ROOT)}: {word}"
         for pattern in ("**/*.py", "**/*.toml", "**/*.txt", "**/*.md", "Makefile", ".ci/run")

@@ -15,7 +15,6 @@ __all__ = [
     "ARCH",
     "LANDLOCK_ACCESS_FS",
     "LandlockRuleset",
-    "capabilities",
     "clone_into_parent",
     "close_from",
     "drop_capabilities",
@@ -36,9 +35,7 @@ _libc.prctl.restype = ctypes.c_int
 
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT_SELF = 444, 445, 446
 _CLOSE_RANGE = 436
-_CAPGET, _CAPSET, _CLONE = {"x86_64": (125, 126, 56), "aarch64": (90, 91, 220)}.get(
-    ARCH, (125, 126, 56)
-)
+_CAPSET, _CLONE = {"x86_64": (126, 56), "aarch64": (91, 220)}.get(ARCH, (126, 56))
 _CLONE_PARENT = 0x8000
 
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP = 4, 22
@@ -116,14 +113,6 @@ class _CapData(ctypes.Structure):
 
 
 _CAP_VERSION_3 = 0x20080522
-
-
-def capabilities() -> int:
-    """Return this thread's effective capabilities, as a bit set."""
-    data = (_CapData * 2)()
-    header = _CapHeader(_CAP_VERSION_3, 0)
-    _syscall(_CAPGET, ctypes.byref(header), ctypes.byref(data))
-    return int(data[0].effective) | int(data[1].effective) << 32
 
 
 def drop_capabilities() -> None:
